@@ -1,0 +1,24 @@
+/* The mount door: shows a store as a tree of files through FUSE. Semantics: SEMANTICS.md. */
+#ifndef CHR_FS_MOUNT_H
+#define CHR_FS_MOUNT_H
+
+#include "object/store.h"
+
+typedef struct mount mount;
+
+typedef struct mount_options {
+    const char *mount_point;     /* an empty directory that exists; a stale mount of a dead server is taken over */
+    bool        read_only;
+    bool        allow_other;
+    /* The mount has ended from outside (umount); must not block. Not called for mount_stop. */
+    void (*on_unmounted)(void *arg);
+    void  *unmounted_arg;
+} mount_options;
+
+/* Mounts and serves from threads of its own; when it returns CHR_OK the tree can be used. CHR_INVALID: the mount point is
+ * missing, not a directory, not empty or in use, with a sentence that says what to do. */
+chr_status mount_start(store *s, const mount_options *options, mount **out);
+/* Writes out what is dirty, unmounts (lazily if it is busy), joins, frees. The store stays the caller's. */
+void mount_stop(mount *m);
+
+#endif

@@ -1,0 +1,27 @@
+/* The TCP door: serves a store to Redis clients and to people with `nc`, on one port. Protocols: PROTOCOL.md. */
+#ifndef CHR_NET_SERVER_H
+#define CHR_NET_SERVER_H
+
+#include "object/store.h"
+
+typedef struct server server;
+
+typedef struct server_options {
+    const char *listen;          /* "ADDR:PORT"; "[::1]:8080" for IPv6; port 0 picks a free one */
+    unsigned    threads;         /* reactors; 0: one per processor */
+    unsigned    max_clients;     /* 0: 10,000 */
+    /* SHUTDOWN was asked for over the wire; must not block. */
+    void (*on_shutdown)(void *arg);
+    void  *shutdown_arg;
+    /* For INFO and CONFIG GET: what else runs here. */
+    const char *mount_point;     /* NULL: none */
+} server_options;
+
+/* Listens and serves from threads of its own. CHR_INVALID: the address is malformed, or in use, with a sentence. */
+chr_status server_start(store *s, const server_options *options, server **out);
+/* "127.0.0.1:8080", with the port that was picked. */
+const char *server_address(const server *srv);
+/* Stops accepting, finishes what is in flight (bounded time), closes connections, frees. */
+void server_stop(server *srv);
+
+#endif

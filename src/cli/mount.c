@@ -1,0 +1,195 @@
+/* chronos mount, and mount.chronos for mount(8): a store shown as files by a process of its own. Unless it stays in the
+ * foreground, the process forks before it has threads; the child does everything, and the parent waits until the files
+ * are there or the child has failed. */
+#include "cli/commands.h"
+#include "cli/precheck.h"
+#include "cli/show.h"
+#include "cli/stop.h"
+#include "fs/mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+typedef struct mount_plan {
+    const char *dir, *path;
+    bool        read_only, allow_other;
+} mount_plan;
+
+/* ---- arguments ---- */
+
+static bool is_one_of(slice word, const char *const *words)
+{
+    for (; *words; words++)
+        if (slice_equal(word, chr_str(*words))) return true;
+    return false;
+}
+
+static chr_status read_words(const word_list *words, bool sloppy, mount_plan *plan)
+{
+    /* What holds anyway, and what /etc/fstab says to others than us. */
+    static const char *const no_change[] = { "nosuid", "nodev",   "default_permissions", "defaults", "auto",
+                                             "noauto", "_netdev", "nofail",              "nouser",   NULL };
+    static const char *const known[]     = { "ro", "rw", "allow_other" };
+    for (size_t i = 0; i < words->count; i++) {
+        slice word = words->word[i];
+        if (slice_equal(word, chr_str("ro"))) {
+            plan->read_only = true;
+        } else if (slice_equal(word, chr_str("rw"))) {
+            plan->read_only = false;
+        } else if (slice_equal(word, chr_str("allow_other"))) {
+            plan->allow_other = true;
+        } else if (!sloppy && !is_one_of(word, no_change) && !slice_has_prefix(word, chr_str("x-")) &&
+                   !slice_has_prefix(word, chr_str("X-"))) {
+            char text[64];
+            snprintf(text, sizeof text, "%.*s", (int)word.len, word.data);
+            const char *near = nearest_word(text, known, sizeof known / sizeof *known, sizeof *known);
+            if (near) return chr_fail(CHR_INVALID, "unknown mount option '%s'; did you mean '%s'?", text, near);
+            return chr_fail(CHR_INVALID, "unknown mount option '%s'; there are ro, rw and allow_other", text);
+        }
+    }
+    return CHR_OK;
+}
+
+static chr_status precheck(const mount_plan *plan)
+{
+    char     host[256];
+    uint16_t port;
+    if (access(plan->dir, F_OK) < 0 && !strchr(plan->dir, '/') && parse_address(plan->dir, host, sizeof host, &port))
+        return chr_fail(CHR_INVALID,
+                        "mounting from a running server (%s) is not available yet; give a data directory, or have the "
+                        "server mount with 'chronos serve --mount PATH'",
+                        plan->dir);
+    chr_status st = precheck_store(plan->dir, !plan->read_only);
+    return chr_ok(st) ? precheck_mount_point(plan->path, plan->dir) : st;
+}
+
+/* ---- serving ---- */
+
+static void on_unmounted(void *arg) { stop_ask(arg, "unmounted"); }
+
+/* From here on the process has no terminal and no directory of its own, and says what it has to say to the system log. */
+static chr_status detach(int ready)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0 || chdir("/") < 0) return chr_errno(errno, "detach from", "the terminal");
+    (void)setsid();
+    (void)!write(ready, "", 1);
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) dup2(null, fd);
+    if (null > STDERR_FILENO) close(null);
+    return CHR_OK;
+}
+
+/* Mounts, and serves until unmounted or told to stop. `ready`: tell the waiting parent through it; -1: there is none. */
+static int serve_mount(const mount_plan *plan, store *s, stop *end, int ready)
+{
+    mount        *m;
+    int           status  = EXIT_DONE;
+    mount_options options = { .mount_point   = plan->path,
+                              .read_only     = plan->read_only,
+                              .allow_other   = plan->allow_other,
+                              .on_unmounted  = on_unmounted,
+                              .unmounted_arg = end };
+    if (!chr_ok(mount_start(s, &options, &m))) return complain("%s", chr_message());
+    if (ready < 0)
+        fprintf(stderr, "chronos: %s is mounted at %s\n", plan->dir, plan->path);
+    else if (!chr_ok(detach(ready)))
+        status = complain("%s", chr_message());
+    if (status == EXIT_DONE) (void)stop_wait(end);
+    mount_stop(m);
+    return status;
+}
+
+static int open_and_serve(const mount_plan *plan, int ready)
+{
+    int         status;
+    stop        end;
+    store      *s;
+    chr_options options       = chr_options_default();
+    options.read_only         = plan->read_only;
+    options.create_if_missing = !plan->read_only;
+    if (!chr_ok(stop_begin(&end))) return complain("%s", chr_message());
+    if (!chr_ok(chr_open(plan->dir, &options, &s))) {
+        status = complain("%s", chr_message());
+    } else {
+        status = serve_mount(plan, s, &end, ready);
+        if (!chr_ok(chr_close(s))) status = complain("%s", chr_message());
+    }
+    stop_end(&end);
+    return status;
+}
+
+/* The child's working directory becomes /, so paths must not depend on it. */
+static bool make_absolute(const char *path, char absolute[PATH_MAX])
+{
+    char here[PATH_MAX];
+    int  n;
+    if (*path == '/')
+        n = snprintf(absolute, PATH_MAX, "%s", path);
+    else if (getcwd(here, sizeof here))
+        n = snprintf(absolute, PATH_MAX, "%s/%s", here, path);
+    else
+        return false;
+    return n < PATH_MAX;
+}
+
+static int serve_in_background(const mount_plan *plan)
+{
+    int  pipes[2], child;
+    char byte;
+    if (pipe2(pipes, O_CLOEXEC) < 0) return complain("cannot make a pipe: %s", strerror(errno));
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid < 0) {
+        close(pipes[0]);
+        close(pipes[1]);
+        return complain("cannot start a process: %s", strerror(errno));
+    }
+    if (pid == 0) {
+        close(pipes[0]);
+        return open_and_serve(plan, pipes[1]);
+    }
+    close(pipes[1]);
+    ssize_t n;
+    do {
+        n = read(pipes[0], &byte, 1);
+    } while (n < 0 && errno == EINTR);
+    close(pipes[0]);
+    if (n == 1) return EXIT_DONE;
+    while (waitpid(pid, &child, 0) < 0 && errno == EINTR) continue;
+    if (WIFEXITED(child)) return WEXITSTATUS(child);
+    return complain("the process that was to serve %s was ended by signal %d", plan->path, WTERMSIG(child));
+}
+
+static int run_plan(mount_plan *plan, bool foreground, bool fake)
+{
+    char dir[PATH_MAX], path[PATH_MAX];
+    if (!chr_ok(precheck(plan))) return complain("%s", chr_message());
+    if (fake) return EXIT_DONE;
+    if (foreground) return open_and_serve(plan, -1);
+    if (!make_absolute(plan->dir, dir) || !make_absolute(plan->path, path))
+        return complain("the path from / to %s or to %s is too long", plan->dir, plan->path);
+    plan->dir  = dir;
+    plan->path = path;
+    return serve_in_background(plan);
+}
+
+int mount_run(const command_values *values, size_t count, char **operand)
+{
+    (void)count;
+    mount_plan plan = { .dir = operand[0], .path = operand[1] };
+    if (!chr_ok(read_words(&values->mount.words, false, &plan))) return complain("%s", chr_message());
+    return run_plan(&plan, values->mount.foreground, false);
+}
+
+int mount_helper_run(const command_values *values, size_t count, char **operand)
+{
+    (void)count;
+    mount_plan plan = { .dir = operand[0], .path = operand[1] };
+    if (!chr_ok(read_words(&values->helper.words, values->helper.sloppy, &plan))) return complain("%s", chr_message());
+    return run_plan(&plan, false, values->helper.fake);
+}

@@ -1,0 +1,87 @@
+/* chronos serve: the store with its two doors. Everything that can be wrong with the arguments is looked for before anything is
+ * created; then store, mount and server start in this order, and end in the reverse one. */
+#include "cli/commands.h"
+#include "cli/precheck.h"
+#include "cli/show.h"
+#include "cli/stop.h"
+#include "fs/mount.h"
+#include "net/server.h"
+
+#include <stdio.h>
+
+static chr_status precheck(const serve_options *o)
+{
+    chr_status st = precheck_listen(o->listen, o->allow_remote);
+    if (chr_ok(st)) st = precheck_store(o->dir, true);
+    if (chr_ok(st) && o->mount) st = precheck_mount_point(o->mount, o->dir);
+    return st;
+}
+
+static void on_shutdown(void *arg) { stop_ask(arg, "SHUTDOWN"); }
+
+static chr_status open_store(const serve_options *o, store **out)
+{
+    chr_options options    = chr_options_default();
+    options.sync           = o->sync.mode;
+    options.cache_bytes    = o->cache_bytes;
+    options.memtable_bytes = o->memtable_bytes;
+    if (o->sync.mode == CHR_SYNC_INTERVAL) options.sync_interval_ms = o->sync.interval_ms;
+    return chr_open(o->dir, &options, out);
+}
+
+static chr_status start_server(const serve_options *o, store *s, stop *end, server **out)
+{
+    server_options options = { .listen       = o->listen,
+                               .threads      = (unsigned)o->threads,
+                               .on_shutdown  = on_shutdown,
+                               .shutdown_arg = end,
+                               .mount_point  = o->mount };
+    return server_start(s, &options, out);
+}
+
+static void say_ready(const serve_options *o, const server *srv)
+{
+    printf("chronos: ready on %s", server_address(srv));
+    if (o->mount) printf(", mounted at %s", o->mount);
+    printf("\n");
+    fflush(stdout);
+}
+
+/* Both doors, until somebody asks to stop. */
+static int serve_doors(const serve_options *o, store *s, stop *end)
+{
+    mount        *m       = NULL;
+    server       *srv     = NULL;
+    int           status  = EXIT_FAILED;
+    mount_options options = { .mount_point = o->mount };
+    if (o->mount && !chr_ok(mount_start(s, &options, &m))) return complain("%s", chr_message());
+    if (!chr_ok(start_server(o, s, end, &srv))) {
+        complain("%s", chr_message());
+        goto stop_mount;
+    }
+    say_ready(o, srv);
+    (void)stop_wait(end);
+    server_stop(srv);
+    status = EXIT_DONE;
+stop_mount:
+    if (m) mount_stop(m);
+    return status;
+}
+
+int serve_run(const command_values *values, size_t count, char **operand)
+{
+    (void)count;
+    (void)operand;
+    int    status;
+    stop   end;
+    store *s;
+    if (!chr_ok(precheck(&values->serve)) || !chr_ok(stop_begin(&end))) return complain("%s", chr_message());
+    if (!chr_ok(open_store(&values->serve, &s))) {
+        status = complain("%s", chr_message());
+    } else {
+        status = serve_doors(&values->serve, s, &end);
+        if (!chr_ok(chr_close(s))) status = complain("%s", chr_message());
+    }
+    stop_end(&end);
+    return status;
+}

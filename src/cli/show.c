@@ -1,0 +1,76 @@
+#include "cli/show.h"
+
+#include "cli/commands.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+int complain(const char *format, ...)
+{
+    buf     text = { 0 }, line = { 0 };
+    va_list args;
+    char    room[2048];
+    va_start(args, format);
+    vsnprintf(room, sizeof room, format, args);
+    va_end(args);
+    /* File names and keys may hold anything; a sentence stays one line. */
+    if (append_escaped(&text, chr_str(room)) && buf_printf(&line, "chronos: %.*s\n", (int)text.len, text.data))
+        fputs(line.data, stderr);
+    else
+        fprintf(stderr, "chronos: %s\n", room);
+    chr_buf_free(&text);
+    chr_buf_free(&line);
+    return EXIT_FAILED;
+}
+
+/* The length of the well-formed, visible UTF-8 character that `s` begins with, or 0. */
+static size_t utf8_visible(slice s)
+{
+    const uint8_t *p = (const uint8_t *)s.data;
+    if (p[0] < 0x80) return p[0] >= 0x20 && p[0] != 0x7f;
+    size_t   len  = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+    uint32_t code = p[0] & (0xffu >> (len + 1));
+    if (p[0] < 0xc2 || p[0] > 0xf4 || s.len < len) return 0;
+    for (size_t i = 1; i < len; i++) {
+        if ((p[i] & 0xc0) != 0x80) return 0;
+        code = code << 6 | (p[i] & 0x3f);
+    }
+    static const uint32_t least[] = { 0, 0, 0xa0, 0x800, 0x10000 };   /* 0x80 to 0x9f are control characters */
+    if (code < least[len] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) return 0;
+    /* Line separators, and the marks that turn the order of what follows. */
+    if (code == 0x2028 || code == 0x2029 || (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069))
+        return 0;
+    return len;
+}
+
+bool append_escaped(buf *to, slice bytes)
+{
+    bool ok = true;
+    while (bytes.len && ok) {
+        size_t n = utf8_visible(bytes);
+        char   c = bytes.data[0];
+        if (c == '\\')
+            ok = buf_append(to, "\\\\", 2);
+        else if (n)
+            ok = buf_append(to, bytes.data, n);
+        else if (c == '\n' || c == '\t' || c == '\r')
+            ok = buf_printf(to, "\\%c", c == '\n' ? 'n' : c == '\t' ? 't' : 'r');
+        else
+            ok = buf_printf(to, "\\x%02x", (unsigned)(uint8_t)c);
+        bytes = slice_from(bytes, n ? n : 1);
+    }
+    return ok;
+}
+
+int print_bytes(slice bytes)
+{
+    while (bytes.len) {
+        ssize_t n = write(STDOUT_FILENO, bytes.data, bytes.len);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return complain("cannot write to stdout: %s", strerror(errno));
+        bytes = slice_from(bytes, (size_t)n);
+    }
+    return EXIT_DONE;
+}

@@ -1,0 +1,14 @@
+/* What the program says, and bytes made fit to be seen. */
+#ifndef CHR_CLI_SHOW_H
+#define CHR_CLI_SHOW_H
+
+#include "base/bytes.h"
+
+/* Prints "chronos: ", the text and a newline to stderr, and returns EXIT_FAILED. */
+int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Control characters and what is not UTF-8 become \n, \t, \r or \x00, a backslash becomes two. */
+bool append_escaped(buf *to, slice bytes);
+/* All of it to stdout, or a complaint: EXIT_DONE or EXIT_FAILED. */
+int print_bytes(slice bytes);
+
+#endif

@@ -1,0 +1,121 @@
+/* Point reads and snapshots. A read looks at the memtables, newest first, then at level 0, newest first, then at one
+ * table of each level below. What comes first is newer, so the first thing found, a value, a tombstone or a range
+ * tombstone, is the answer. */
+#include "engine/db_impl.h"
+
+#include <stdlib.h>
+
+typedef struct lookup {
+    slice        key;
+    uint64_t     seq;      /* read as of */
+    uint64_t     seen;     /* seq of what decided */
+    db_visit_fn *visit;
+    void        *arg;
+} lookup;
+
+/* CHR_OK or CHR_NOT_FOUND: decided. Anything else: an error. *decided false: look further down. */
+static chr_status decide(lookup *l, const entry *found, uint64_t range_seq, bool *decided)
+{
+    uint64_t found_seq = found ? trailer_seq(found->trailer) : 0;
+    *decided = found || range_seq;
+    l->seen = found_seq > range_seq ? found_seq : range_seq;
+    if (!found || range_seq > found_seq || trailer_kind(found->trailer) != KIND_PUT) return CHR_NOT_FOUND;
+    if (l->visit) l->visit(l->arg, found->value);
+    return CHR_OK;
+}
+
+static chr_status lookup_table(lookup *l, table_ref *t, bool *decided)
+{
+    entry         found;
+    cache_handle *pin = NULL;
+    uint64_t      range_seq = rangedel_covers(table_rangedels(t->table), l->key, l->seq);
+    chr_status    st = table_get(t->table, l->key, l->seq, &found, &pin);
+    if (!chr_ok(st) && st != CHR_NOT_FOUND) return st;
+    st = decide(l, chr_ok(st) ? &found : NULL, range_seq, decided);
+    if (pin) cache_release(t->cache, pin);
+    return st;
+}
+
+static chr_status lookup_view(lookup *l, const view *v)
+{
+    chr_status st;
+    bool       decided = false;
+    for (size_t i = 0; i < v->n_mem; i++) {
+        memtable *m = v->mem[i]->mem;
+        uint64_t  range_seq;
+        entry     found;
+        if (!chr_ok(st = memtable_range_deleted(m, l->key, l->seq, &range_seq))) return st;
+        bool have = memtable_get(m, l->key, l->seq, &found);
+        st = decide(l, have ? &found : NULL, range_seq, &decided);
+        if (decided) return st;
+    }
+    const level *zero = &v->version->levels[0];
+    for (size_t i = 0; i < zero->count; i++) {
+        if (!table_overlaps(table_ref_info(zero->tables[i]), l->key, l->key, false)) continue;
+        st = lookup_table(l, zero->tables[i], &decided);
+        if (decided || (!chr_ok(st) && st != CHR_NOT_FOUND)) return st;
+    }
+    for (uint32_t i = 1; i < LEVELS; i++) {
+        const level *at = &v->version->levels[i];
+        size_t       k = level_find(at, l->key);
+        if (k == at->count || !table_overlaps(table_ref_info(at->tables[k]), l->key, l->key, false)) continue;
+        st = lookup_table(l, at->tables[k], &decided);
+        if (decided || (!chr_ok(st) && st != CHR_NOT_FOUND)) return st;
+    }
+    return CHR_NOT_FOUND;
+}
+
+chr_status db_get(db *d, const db_snapshot *snapshot, slice key, db_visit_fn *visit, void *arg, uint64_t *seq)
+{
+    lookup l = { .key = key, .visit = visit, .arg = arg };
+    if (!key.data) l.key.data = "";   /* the empty key; NULL would mean "no bound" */
+    epoch_enter(d->epoch);
+    view *v = atomic_load_explicit(&d->view, memory_order_acquire);
+    l.seq = db_visible_seq(d);
+    if (snapshot && snapshot->seq < l.seq) l.seq = snapshot->seq;
+    chr_status st = lookup_view(&l, v);
+    epoch_exit(d->epoch);
+    if (seq) *seq = l.seen;
+    return st;
+}
+
+uint64_t db_last_seq(const db *d) { return atomic_load_explicit(&d->last_seq, memory_order_acquire); }
+
+chr_status db_snapshot_new(db *d, db_snapshot **out)
+{
+    db_snapshot *s = malloc(sizeof *s);
+    if (!s) return chr_nomem();
+    pthread_mutex_lock(&d->mu);
+    s->seq = db_visible_seq(d);
+    s->next = &d->snapshots;
+    s->prev = d->snapshots.prev;
+    s->prev->next = s;
+    d->snapshots.prev = s;
+    pthread_mutex_unlock(&d->mu);
+    *out = s;
+    return CHR_OK;
+}
+
+void db_snapshot_free(db *d, db_snapshot *s)
+{
+    if (!s) return;
+    pthread_mutex_lock(&d->mu);
+    s->prev->next = s->next;
+    s->next->prev = s->prev;
+    pthread_mutex_unlock(&d->mu);
+    free(s);
+}
+
+uint64_t db_snapshot_seq(const db_snapshot *s) { return s->seq; }
+
+size_t db_snapshot_seqs(db *d, uint64_t **seqs)
+{
+    size_t n = 0;
+    for (db_snapshot *s = d->snapshots.next; s != &d->snapshots; s = s->next) n++;
+    *seqs = malloc((n + 1) * sizeof **seqs);
+    if (!*seqs) return 0;
+    n = 0;
+    for (db_snapshot *s = d->snapshots.next; s != &d->snapshots; s = s->next)
+        if (n == 0 || (*seqs)[n - 1] != s->seq) (*seqs)[n++] = s->seq;
+    return n;
+}

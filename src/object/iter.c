@@ -1,0 +1,203 @@
+/* Iterators of a space of objects, over an iterator of the engine's keys: they leave out expired objects and, among the
+ * users' keys, the object layer's own, which lie between those that begin with FF and the others. */
+#include "object/store_internal.h"
+
+#include <stdlib.h>
+
+struct chr_iter {
+    store          *s;
+    store_snapshot *snapshot;   /* the moment of `it`, for chunks; held */
+    db_iter        *it;
+    object_space    space;
+    record          rec;        /* where it stands; its slices are `it`'s */
+    chr_status      record_st;  /* of decoding it */
+    chr_status      failed;     /* of positioning: then it is not valid */
+    buf             value;      /* of a value in chunks */
+    bool            value_read;
+};
+
+/* ---- snapshots ---- */
+
+chr_status chr_snapshot_new(chr_store *s, chr_snapshot **out)
+{
+    store_snapshot *snapshot = malloc(sizeof *snapshot);
+    if (!snapshot) return chr_nomem();
+    snapshot->s = s;
+    atomic_init(&snapshot->users, 1);
+    chr_status st = db_snapshot_new(s->d, &snapshot->at);
+    if (chr_ok(st)) *out = snapshot;
+    else free(snapshot);
+    return st;
+}
+
+void snapshot_release(store_snapshot *snapshot)
+{
+    if (atomic_fetch_sub_explicit(&snapshot->users, 1, memory_order_acq_rel) > 1) return;
+    db_snapshot_free(snapshot->s->d, snapshot->at);
+    free(snapshot);
+}
+
+void chr_snapshot_free(chr_snapshot *snapshot)
+{
+    if (snapshot) snapshot_release(snapshot);
+}
+
+/* ---- making and freeing ---- */
+
+static chr_status bounds(object_space space, slice lower, slice upper, engine_key *from, engine_key *to)
+{
+    chr_status st = engine_position_of(from, space, lower);
+    if (!chr_ok(st)) return st;
+    if (space == OBJECT_DIR && !upper.data) st = engine_key_in(to, SPACE_DIRS + 1, upper);
+    else st = engine_position_of(to, space, upper);
+    if (!chr_ok(st)) engine_key_free(from);
+    return st;
+}
+
+chr_status store_iter_new(store *s, const store_snapshot *snapshot, object_space space, slice lower, slice upper,
+                          store_iter **out)
+{
+    engine_key  from, to;
+    chr_status  st = CHR_OK;
+    store_iter *it = calloc(1, sizeof *it);
+    if (!it) return chr_nomem();
+    it->s = s;
+    it->space = space;
+    if (snapshot) {
+        it->snapshot = (store_snapshot *)snapshot;
+        atomic_fetch_add_explicit(&it->snapshot->users, 1, memory_order_relaxed);
+    } else if (!chr_ok(st = chr_snapshot_new(s, &it->snapshot))) {
+        goto free_it;
+    }
+    assert(it->snapshot);
+    if (!chr_ok(st = bounds(space, lower, upper, &from, &to))) goto release_snapshot;
+    st = db_iter_new(s->d, it->snapshot->at, from.bytes, to.bytes, &it->it);
+    engine_key_free(&from);
+    engine_key_free(&to);
+    if (!chr_ok(st)) goto release_snapshot;
+    *out = it;
+    return CHR_OK;
+
+release_snapshot:
+    snapshot_release(it->snapshot);
+free_it:
+    free(it);
+    return st;
+}
+
+void chr_iter_free(chr_iter *it)
+{
+    if (!it) return;
+    db_iter_free(it->it);
+    snapshot_release(it->snapshot);
+    chr_buf_free(&it->value);
+    free(it);
+}
+
+/* ---- moving ---- */
+
+/* From where the engine's iterator is, on to the first object that is to be seen. */
+static void settle(chr_iter *it, bool forward)
+{
+    it->value_read = false;
+    while (db_iter_valid(it->it)) {
+        if (it->space == OBJECT_KEY && key_is_internal(db_iter_key(it->it))) {
+            if (forward) db_iter_seek(it->it, space_start(SPACE_END));
+            else db_iter_seek_back(it->it, chr_str("\xff"));   /* no key is just that */
+            continue;
+        }
+        it->record_st = record_decode(db_iter_value(it->it), &it->s->defaults[it->space], &it->rec);
+        if (!chr_ok(it->record_st) || !is_expired(it->s, &it->rec.meta)) return;
+        if (forward) db_iter_next(it->it);
+        else db_iter_prev(it->it);
+    }
+}
+
+void chr_iter_first(chr_iter *it)
+{
+    it->failed = CHR_OK;
+    db_iter_first(it->it);
+    settle(it, true);
+}
+
+void chr_iter_last(chr_iter *it)
+{
+    it->failed = CHR_OK;
+    db_iter_last(it->it);
+    settle(it, false);
+}
+
+static void seek(chr_iter *it, slice key, bool forward)
+{
+    engine_key k;
+    it->failed = engine_position_of(&k, it->space, key);
+    if (!chr_ok(it->failed)) return;
+    if (forward) db_iter_seek(it->it, k.bytes);
+    else db_iter_seek_back(it->it, k.bytes);
+    engine_key_free(&k);
+    settle(it, forward);
+}
+
+void chr_iter_seek(chr_iter *it, chr_slice key) { seek(it, key, true); }
+void chr_iter_seek_back(chr_iter *it, chr_slice key) { seek(it, key, false); }
+
+void chr_iter_next(chr_iter *it)
+{
+    assert(chr_iter_valid(it));
+    db_iter_next(it->it);
+    settle(it, true);
+}
+
+void chr_iter_prev(chr_iter *it)
+{
+    assert(chr_iter_valid(it));
+    db_iter_prev(it->it);
+    settle(it, false);
+}
+
+/* ---- looking ---- */
+
+bool chr_iter_valid(const chr_iter *it) { return chr_ok(it->failed) && db_iter_valid(it->it); }
+
+chr_slice chr_iter_key(const chr_iter *it)
+{
+    assert(chr_iter_valid(it));
+    return key_of_engine(db_iter_key(it->it));
+}
+
+/* Decodes again for the message. */
+static chr_status record_status(const chr_iter *it)
+{
+    record ignored;
+    if (chr_ok(it->record_st)) return CHR_OK;
+    return record_decode(db_iter_value(it->it), &it->s->defaults[it->space], &ignored);
+}
+
+chr_status chr_iter_value(chr_iter *it, chr_slice *value)
+{
+    assert(chr_iter_valid(it));
+    chr_status st = record_status(it);
+    if (!chr_ok(st)) return st;
+    if (!it->rec.chunked) {
+        *value = it->rec.value;
+        return CHR_OK;
+    }
+    if (!it->value_read && !chr_ok(st = big_get(it->s, it->snapshot->at, &it->rec, &it->value))) return st;
+    it->value_read = true;
+    *value = buf_slice(&it->value);
+    return CHR_OK;
+}
+
+chr_status chr_iter_status(const chr_iter *it)
+{
+    if (!chr_ok(it->failed)) return chr_fail(it->failed, "out of memory");
+    return db_iter_valid(it->it) ? record_status(it) : db_iter_status(it->it);
+}
+
+const object_meta *store_iter_meta(store_iter *it)
+{
+    assert(chr_iter_valid(it));
+    return chr_ok(it->record_st) ? &it->rec.meta : NULL;
+}
+
+uint64_t store_iter_seq(const store_iter *it) { return db_iter_seq(it->it); }

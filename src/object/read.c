@@ -1,0 +1,118 @@
+/* Reading without a transaction. One db_get tells; only a value in chunks needs a snapshot, to be of one moment. */
+#include "object/store_internal.h"
+
+typedef struct looked {
+    store            *s;
+    object_space      space;
+    chr_status        st;       /* of decoding, copying */
+    record            rec;      /* its slices are gone after the visit */
+    buf              *value;    /* gets the whole value, or the list of extended attributes */
+    bool              xattrs;
+    uint64_t          offset;   /* or: `to` gets up to `len` bytes from here */
+    size_t            len, got;
+    char             *to;
+    store_visit_fn   *visit;    /* or: this is called */
+    void             *visit_arg;
+} looked;
+
+static size_t part_len(uint64_t size, uint64_t offset, size_t len)
+{
+    if (offset >= size) return 0;
+    return size - offset < len ? (size_t)(size - offset) : len;
+}
+
+static void look(void *arg, slice bytes)
+{
+    looked *l = arg;
+    l->st = record_decode(bytes, &l->s->defaults[l->space], &l->rec);
+    if (!chr_ok(l->st)) return;
+    if (is_expired(l->s, &l->rec.meta)) {
+        l->st = CHR_NOT_FOUND;
+        return;
+    }
+    if (l->visit) l->visit(l->visit_arg, &l->rec.meta, l->rec.value);
+    if (l->xattrs) {
+        if (!buf_set(l->value, l->rec.xattrs)) l->st = chr_nomem();
+    } else if (!l->rec.chunked) {
+        if (l->value && !buf_set(l->value, l->rec.value)) l->st = chr_nomem();
+        l->got = part_len(l->rec.value.len, l->offset, l->len);
+        if (l->got) memcpy(l->to, l->rec.value.data + l->offset, l->got);
+    }
+}
+
+static chr_status look_up(store *s, const db_snapshot *at, slice key, looked *l, uint64_t *seq)
+{
+    engine_key k;
+    chr_status st = engine_key_of(&k, l->space, key);
+    if (!chr_ok(st)) return st;
+    l->s = s;
+    st = db_get(s->d, at, k.bytes, look, l, seq);
+    engine_key_free(&k);
+    return chr_ok(st) ? l->st : st;
+}
+
+static const db_snapshot *engine_snapshot(const store_snapshot *snapshot) { return snapshot ? snapshot->at : NULL; }
+
+/* A look at a value that turned out to be in chunks, at a moment of its own if the caller gave none. */
+static chr_status look_again(store *s, const db_snapshot *given, slice key, looked *l, uint64_t *seq)
+{
+    db_snapshot *own = NULL;
+    chr_status   st = CHR_OK;
+    if (!given) {
+        st = db_snapshot_new(s->d, &own);
+        if (chr_ok(st)) st = look_up(s, own, key, l, seq);
+        if (!chr_ok(st)) goto done;
+    }
+    const db_snapshot *at = given ? given : own;
+    if (l->rec.chunked && l->value) st = big_get(s, at, &l->rec, l->value);
+    if (l->rec.chunked && l->to) {
+        size_t n = part_len(l->rec.meta.size, l->offset, l->len);
+        st = big_read(s, at, l->rec.big_id, l->offset, l->to, n);
+        if (chr_ok(st)) l->got = n;
+    }
+done:
+    db_snapshot_free(s->d, own);
+    return st;
+}
+
+chr_status store_get(store *s, const store_snapshot *snapshot, slice key, buf *value, object_meta *meta, uint64_t *seq)
+{
+    looked     l = { .space = OBJECT_KEY, .value = value };
+    chr_status st = look_up(s, engine_snapshot(snapshot), key, &l, seq);
+    if (chr_ok(st) && l.rec.chunked && value) st = look_again(s, engine_snapshot(snapshot), key, &l, seq);
+    if (chr_ok(st) && meta) *meta = l.rec.meta;
+    return st;
+}
+
+chr_status store_stat(store *s, const store_snapshot *snapshot, object_space space, slice key, object_meta *meta,
+                      uint64_t *seq)
+{
+    looked     l = { .space = space };
+    chr_status st = look_up(s, engine_snapshot(snapshot), key, &l, seq);
+    if (chr_ok(st) && meta) *meta = l.rec.meta;
+    return st;
+}
+
+chr_status store_read(store *s, const store_snapshot *snapshot, slice key, uint64_t offset, void *to, size_t len,
+                      size_t *got, object_meta *meta, uint64_t *seq)
+{
+    looked     l = { .space = OBJECT_KEY, .offset = offset, .to = to, .len = len };
+    chr_status st = look_up(s, engine_snapshot(snapshot), key, &l, seq);
+    if (chr_ok(st) && l.rec.chunked) st = look_again(s, engine_snapshot(snapshot), key, &l, seq);
+    if (!chr_ok(st)) return st;
+    *got = l.got;
+    if (meta) *meta = l.rec.meta;
+    return CHR_OK;
+}
+
+chr_status store_visit(store *s, slice key, store_visit_fn *visit, void *arg, uint64_t *seq)
+{
+    looked l = { .space = OBJECT_KEY, .visit = visit, .visit_arg = arg };
+    return look_up(s, NULL, key, &l, seq);
+}
+
+chr_status store_get_xattrs(store *s, object_space space, slice key, buf *xattrs)
+{
+    looked l = { .space = space, .value = xattrs, .xattrs = true };
+    return look_up(s, NULL, key, &l, NULL);
+}
