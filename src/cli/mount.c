@@ -1,6 +1,8 @@
 /* chronos mount, and mount.chronos for mount(8): a store shown as files by a process of its own. Unless it stays in the
  * foreground, the process forks before it has threads; the child does everything, and the parent waits until the files
  * are there or the child has failed. */
+#include "base/log.h"
+#include "cli/background.h"
 #include "cli/commands.h"
 #include "cli/precheck.h"
 #include "cli/show.h"
@@ -11,7 +13,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -72,19 +73,8 @@ static chr_status precheck(const mount_plan *plan)
 
 static void on_unmounted(void *arg) { stop_ask(arg, "unmounted"); }
 
-/* From here on the process has no terminal and no directory of its own, and says what it has to say to the system log. */
-static chr_status detach(int ready)
-{
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null < 0 || chdir("/") < 0) return chr_errno(errno, "detach from", "the terminal");
-    (void)setsid();
-    (void)!write(ready, "", 1);
-    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) dup2(null, fd);
-    if (null > STDERR_FILENO) close(null);
-    return CHR_OK;
-}
-
-/* Mounts, and serves until unmounted or told to stop. `ready`: tell the waiting parent through it; -1: there is none. */
+/* Mounts, and serves until unmounted or told to stop. `ready`: go to the background, tell the waiting parent through it and
+ * close it; -1: stay. */
 static int serve_mount(const mount_plan *plan, store *s, stop *end, int ready)
 {
     mount        *m;
@@ -95,11 +85,17 @@ static int serve_mount(const mount_plan *plan, store *s, stop *end, int ready)
                               .on_unmounted  = on_unmounted,
                               .unmounted_arg = end };
     if (!chr_ok(mount_start(s, &options, &m))) return complain("%s", chr_message());
-    if (ready < 0)
-        fprintf(stderr, "chronos: %s is mounted at %s\n", plan->dir, plan->path);
-    else if (!chr_ok(detach(ready)))
-        status = complain("%s", chr_message());
-    if (status == EXIT_DONE) (void)stop_wait(end);
+    if (ready >= 0) {
+        if (chr_ok(background_enter()))
+            (void)!write(ready, "", 1);
+        else
+            status = complain("%s", chr_message());
+        close(ready);
+    }
+    if (status == EXIT_DONE) {
+        log_line(LOG_INFO, "mount", "ready", "dir=%s path=%s", plan->dir, plan->path);
+        log_line(LOG_INFO, "mount", "stopping", "why=%s", stop_wait(end));
+    }
     mount_stop(m);
     return status;
 }
@@ -110,6 +106,7 @@ static int open_and_serve(const mount_plan *plan, int ready)
     stop        end;
     store      *s;
     chr_options options       = chr_options_default();
+    log_set_level(LOG_INFO);
     options.read_only         = plan->read_only;
     options.create_if_missing = !plan->read_only;
     if (!chr_ok(stop_begin(&end))) return complain("%s", chr_message());
@@ -120,6 +117,7 @@ static int open_and_serve(const mount_plan *plan, int ready)
         if (!chr_ok(chr_close(s))) status = complain("%s", chr_message());
     }
     stop_end(&end);
+    background_leave();
     return status;
 }
 

@@ -1,5 +1,6 @@
 /* chronos serve: the store with its two doors. Everything that can be wrong with the arguments is looked for before anything is
  * created; then store, mount and server start in this order, and end in the reverse one. */
+#include "base/log.h"
 #include "cli/commands.h"
 #include "cli/precheck.h"
 #include "cli/show.h"
@@ -18,6 +19,11 @@ static chr_status precheck(const serve_options *o)
 }
 
 static void on_shutdown(void *arg) { stop_ask(arg, "SHUTDOWN"); }
+
+static void on_unmounted(void *arg)
+{
+    log_line(LOG_WARN, "serve", "the mount was ended from outside; clients are served on", "path=%s", (const char *)arg);
+}
 
 static chr_status open_store(const serve_options *o, store **out)
 {
@@ -53,14 +59,14 @@ static int serve_doors(const serve_options *o, store *s, stop *end)
     mount        *m       = NULL;
     server       *srv     = NULL;
     int           status  = EXIT_FAILED;
-    mount_options options = { .mount_point = o->mount };
+    mount_options options = { .mount_point = o->mount, .on_unmounted = on_unmounted, .unmounted_arg = (void *)o->mount };
     if (o->mount && !chr_ok(mount_start(s, &options, &m))) return complain("%s", chr_message());
     if (!chr_ok(start_server(o, s, end, &srv))) {
         complain("%s", chr_message());
         goto stop_mount;
     }
     say_ready(o, srv);
-    (void)stop_wait(end);
+    log_line(LOG_INFO, "serve", "stopping", "why=%s", stop_wait(end));
     server_stop(srv);
     status = EXIT_DONE;
 stop_mount:
@@ -75,6 +81,7 @@ int serve_run(const command_values *values, size_t count, char **operand)
     int    status;
     stop   end;
     store *s;
+    log_set_level(LOG_INFO);
     if (!chr_ok(precheck(&values->serve)) || !chr_ok(stop_begin(&end))) return complain("%s", chr_message());
     if (!chr_ok(open_store(&values->serve, &s))) {
         status = complain("%s", chr_message());

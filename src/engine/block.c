@@ -1,7 +1,7 @@
 /* Building and reading of data blocks.
  *
- *   keys    | per entry: varint shared, varint tail length, varint value length, varint tag, key tail
- *   values  | in the same order, nothing between them
+ *   keys    | per entry: varint shared, varint tail length, varint body length, key tail
+ *   values  | per entry, in the same order: its body, which is varint tag, value
  *   prefix  | what all keys begin with
  *   column  | u64 per restart    restarts | u32 offset in keys, u32 offset in values per restart
  *   tail    | u64 base seq, u32 length of keys, u32 number of entries, u8 length of prefix
@@ -15,7 +15,7 @@
 enum {
     TAIL_BYTES = 17,
     RESTART_BYTES = 16,     /* in column and restarts together */
-    ENTRY_BYTES_MIN = 4,
+    ENTRY_BYTES_MIN = 4,    /* in keys and values together */
 };
 
 const char block_no_memory[] = "out of memory";
@@ -42,15 +42,15 @@ bool block_builder_add(block_builder *b, slice key, size_t shared, uint64_t trai
         if (!buf_append_u32(&b->restarts, (uint32_t)b->keys.len) || !buf_append_u32(&b->restarts, (uint32_t)b->values.len))
             return false;
     }
-    size_t tail = key.len - shared;
-    if (!buf_reserve(&b->keys, 4 * VARINT64_MAX + tail) || !buf_set(&b->last_key, key) ||
-        !buf_append_slice(&b->values, value))
+    size_t   tail = key.len - shared;
+    uint64_t tag = tag_of(b->base_seq, trailer);
+    if (!buf_reserve(&b->keys, 3 * VARINT64_MAX + tail) || !buf_set(&b->last_key, key) ||
+        !buf_append_varint(&b->values, tag) || !buf_append_slice(&b->values, value))
         return false;
     char *p = b->keys.data + b->keys.len;
     p += put_varint(p, shared);
     p += put_varint(p, tail);
-    p += put_varint(p, value.len);
-    p += put_varint(p, tag_of(b->base_seq, trailer));
+    p += put_varint(p, varint_size(tag) + value.len);
     if (tail) memcpy(p, key.data + shared, tail);
     b->keys.len = (size_t)(p - b->keys.data) + tail;
     b->last_trailer = trailer;
@@ -69,7 +69,6 @@ static slice restart_key(const block_builder *b, size_t restart)
     reader r = reader_of(slice_from(buf_slice(&b->keys), get_u32(b->restarts.data + 8 * restart)));
     (void)read_varint(&r);
     size_t len = (size_t)read_varint(&r);
-    (void)read_varint(&r);
     (void)read_varint(&r);
     return read_bytes(&r, len);
 }
@@ -130,9 +129,8 @@ const char *block_open(slice raw, block *b)
 }
 
 typedef struct item {
-    uint32_t       shared, tail_len, value_len;
-    uint32_t       value_at;   /* in values */
-    uint64_t       trailer;
+    uint32_t       shared, tail_len, body_len;
+    uint32_t       body_at;   /* in values */
     const uint8_t *tail, *next;
 } item;
 
@@ -149,31 +147,25 @@ static inline bool take_varint(const uint8_t **p, const uint8_t *end, uint64_t *
 }
 
 /* The entry at `p`, whose predecessor's key has `before` bytes. */
-static inline bool decode(const block *b, const uint8_t *p, size_t before, uint32_t value_at, item *e)
+static inline __attribute__((always_inline)) bool decode(const block *b, const uint8_t *p, size_t before, uint32_t body_at, item *e)
 {
     const uint8_t *end = b->keys + b->keys_len;
-    uint64_t       shared, tail_len, value_len, tag;
-    if (!take_varint(&p, end, &shared) || !take_varint(&p, end, &tail_len) || !take_varint(&p, end, &value_len)) return false;
-    /* The tag is two to four bytes as a rule. */
-    if (end - p >= 4 && (p[0] & p[1] & p[2] & p[3] & 0x80) == 0) {
-        uint32_t four = get_u32(p), stop = ~four & 0x80808080u;
-        unsigned bits = (unsigned)__builtin_ctz(stop) + 1;   /* 8, 16, 24 or 32 */
-        four &= (uint32_t)(UINT64_C(0xffffffff) >> (32 - bits));
-        tag = (four & 0x7f) | (four >> 1 & 0x3f80) | (four >> 2 & 0x1fc000) | (four >> 3 & 0xfe00000);
-        p += bits / 8;
-    } else if (!take_varint(&p, end, &tag)) {
+    uint64_t       shared, tail_len, body_len;
+    if (__builtin_expect(end - p >= 3 && ((p[0] | p[1] | p[2]) & 0x80) == 0, 1)) {
+        shared = p[0];
+        tail_len = p[1];
+        body_len = p[2];
+        p += 3;
+    } else if (!take_varint(&p, end, &shared) || !take_varint(&p, end, &tail_len) || !take_varint(&p, end, &body_len)) {
         return false;
     }
     if (shared > before || tail_len > (uint64_t)(end - p) || shared + tail_len > ENGINE_KEY_MAX ||
-        value_len > b->values_len - value_at)
+        body_len > b->values_len - body_at)
         return false;
-    uint64_t zigzag = tag >> 1, seq = b->base_seq + (zigzag >> 1 ^ (0 - (zigzag & 1)));
-    if (seq > SEQ_MAX) return false;
     e->shared = (uint32_t)shared;
     e->tail_len = (uint32_t)tail_len;
-    e->value_len = (uint32_t)value_len;
-    e->value_at = value_at;
-    e->trailer = seq << 8 | (tag & 1);
+    e->body_len = (uint32_t)body_len;
+    e->body_at = body_at;
     e->tail = p;
     e->next = p + tail_len;
     return true;
@@ -181,12 +173,33 @@ static inline bool decode(const block *b, const uint8_t *p, size_t before, uint3
 
 static inline bool decode_restart(const block *b, size_t restart, item *e)
 {
-    uint32_t key_at = get_u32(b->restarts + 8 * restart), value_at = get_u32(b->restarts + 8 * restart + 4);
-    return key_at < b->keys_len && value_at <= b->values_len && decode(b, b->keys + key_at, 0, value_at, e);
+    uint32_t key_at = get_u32(b->restarts + 8 * restart), body_at = get_u32(b->restarts + 8 * restart + 4);
+    return key_at < b->keys_len && body_at <= b->values_len && decode(b, b->keys + key_at, 0, body_at, e);
+}
+
+static inline bool decode_body(const block *b, const item *e, uint64_t *trailer, slice *value)
+{
+    const uint8_t *p = b->values + e->body_at, *end = p + e->body_len;
+    uint64_t       tag;
+    if (!take_varint(&p, end, &tag)) return false;
+    uint64_t zigzag = tag >> 1, seq = b->base_seq + (zigzag >> 1 ^ (0 - (zigzag & 1)));
+    if (seq > SEQ_MAX || end - p > ENGINE_VALUE_MAX) return false;
+    *trailer = seq << 8 | (tag & 1);
+    *value = chr_bytes(p, (size_t)(end - p));
+    return true;
 }
 
 static inline slice tail_of(const item *e) { return chr_bytes(e->tail, e->tail_len); }
-static inline slice value_of(const block *b, const item *e) { return chr_bytes(b->values + e->value_at, e->value_len); }
+
+/* Whether an entry whose key equals the one sought is before it by its trailer. False: broken. */
+static bool is_newer(const block *b, const item *e, uint64_t trailer, bool *newer)
+{
+    uint64_t own;
+    slice    value;
+    if (!decode_body(b, e, &own, &value)) return false;
+    *newer = own > trailer;
+    return true;
+}
 
 /* How many restarts are before (key, trailer). False: broken. */
 static inline bool restarts_below(const block *b, slice key, uint64_t trailer, size_t *below)
@@ -203,8 +216,11 @@ static inline bool restarts_below(const block *b, slice key, uint64_t trailer, s
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
         item   e;
+        bool   newer = false;
         if (!decode_restart(b, mid, &e)) return false;
-        if (entry_compare(tail_of(&e), e.trailer, key, trailer) < 0)
+        int c = slice_compare(tail_of(&e), key);
+        if (c == 0 && !is_newer(b, &e, trailer, &newer)) return false;
+        if (c < 0 || newer)
             lo = mid + 1;
         else
             hi = mid;
@@ -231,18 +247,20 @@ static bool find(const block *b, slice key, uint64_t trailer, uint32_t *nth, ite
     size_t   same = common_prefix(tail_of(e), key);   /* of the entry before and `key`; that entry is smaller */
     size_t   len = e->tail_len;
     for (; at < end; at++) {
-        if (!decode(b, e->next, len, e->value_at + e->value_len, e)) return false;
+        if (!decode(b, e->next, len, e->body_at + e->body_len, e)) return false;
         len = (size_t)e->shared + e->tail_len;
         if (e->shared > same) continue;   /* still differs from `key` where its predecessor did */
         if (e->shared == same) {
             slice tail = tail_of(e), rest = slice_from(key, same);
             size_t more = common_prefix(tail, rest);
-            if (more < tail.len && more < rest.len) {
-                if ((uint8_t)tail.data[more] < (uint8_t)rest.data[more]) {
-                    same += more;
-                    continue;
-                }
-            } else if (tail.len < rest.len || (tail.len == rest.len && e->trailer > trailer)) {
+            bool   before;
+            if (more < tail.len && more < rest.len)
+                before = (uint8_t)tail.data[more] < (uint8_t)rest.data[more];
+            else if (tail.len != rest.len)
+                before = tail.len < rest.len;
+            else if (!is_newer(b, e, trailer, &before))
+                return false;
+            if (before) {
                 same += more;
                 continue;
             }
@@ -266,8 +284,9 @@ const char *block_get(const block *b, slice key, uint64_t trailer, entry *found,
     item     e;
     if (!find(b, key, trailer, &nth, &e)) return bad_entry;
     *present = nth < b->n_entries && key_is(&e, key);
-    if (*present) *found = (entry){ key, e.trailer, value_of(b, &e) };
-    return NULL;
+    if (!*present) return NULL;
+    found->key = key;
+    return decode_body(b, &e, &found->trailer, &found->value) ? NULL : bad_entry;
 }
 
 /* ---- the cursor ---- */
@@ -288,8 +307,8 @@ static bool broken(block_cursor *c, const char *problem)
     return false;
 }
 
-/* Stands on `e`, whose first `shared` bytes of key are in `from`. */
-static inline bool stand(block_cursor *c, uint32_t nth, const item *e, const char *from)
+/* Makes the key that of `e`, whose first `shared` bytes are in `from`. */
+static inline bool take_key(block_cursor *c, const item *e, const char *from)
 {
     size_t len = (size_t)e->shared + e->tail_len;
     if (len > c->key.cap || !c->key.data) {   /* even the empty key is not at NULL */
@@ -302,13 +321,16 @@ static inline bool stand(block_cursor *c, uint32_t nth, const item *e, const cha
     if (e->shared && from != c->key.data) memmove(c->key.data, from, e->shared);
     if (e->tail_len) memcpy(c->key.data + e->shared, e->tail, e->tail_len);
     c->key.len = len;
+    return true;
+}
+
+static inline bool stand(block_cursor *c, uint32_t nth, const item *e, const char *from)
+{
+    if (!decode_body(&c->b, e, &c->trailer, &c->value)) return broken(c, bad_entry);
     c->nth = nth;
     c->next = e->next;
-    c->value_end = e->value_at + e->value_len;
-    c->trailer = e->trailer;
-    c->value = value_of(&c->b, e);
-    c->valid = true;
-    return true;
+    c->body_end = e->body_at + e->body_len;
+    return c->valid = take_key(c, e, from);
 }
 
 /* Stands on an entry by way of the restart before it. */
@@ -316,20 +338,21 @@ static void walk_to(block_cursor *c, uint32_t nth)
 {
     item     e;
     uint32_t at = nth - nth % BLOCK_RESTART_EVERY;
-    if (!decode_restart(&c->b, at / BLOCK_RESTART_EVERY, &e)) {
+    bool     good = decode_restart(&c->b, at / BLOCK_RESTART_EVERY, &e);
+    for (; good && at < nth; at++) {
+        if (!take_key(c, &e, c->key.data)) return;
+        good = decode(&c->b, e.next, c->key.len, e.body_at + e.body_len, &e);
+    }
+    if (good)
+        stand(c, nth, &e, c->key.data);
+    else
         broken(c, bad_entry);
-        return;
-    }
-    bool good = stand(c, at, &e, NULL);
-    while (good && at < nth) {
-        good = decode(&c->b, c->next, c->key.len, c->value_end, &e) ? stand(c, ++at, &e, c->key.data) : broken(c, bad_entry);
-    }
 }
 
 /* Whether a restart is where the entry before it ends and the column has the right number for it. */
-static bool restart_fits(const block *b, uint32_t restart, slice key, size_t key_at, size_t value_at)
+static bool restart_fits(const block *b, uint32_t restart, slice key, size_t key_at, size_t body_at)
 {
-    return get_u32(b->restarts + 8 * (size_t)restart) == key_at && get_u32(b->restarts + 8 * (size_t)restart + 4) == value_at &&
+    return get_u32(b->restarts + 8 * (size_t)restart) == key_at && get_u32(b->restarts + 8 * (size_t)restart + 4) == body_at &&
            slice_has_prefix(key, b->prefix) &&
            get_u64(b->column + 8 * (size_t)restart) == key_prefix(key, b->prefix.len);
 }
@@ -342,7 +365,7 @@ void block_cursor_first(block_cursor *c)
 
 static void check_end(block_cursor *c)
 {
-    if (c->next != c->b.keys + c->b.keys_len || c->value_end != c->b.values_len) broken(c, bad_end);
+    if (c->next != c->b.keys + c->b.keys_len || c->body_end != c->b.values_len) broken(c, bad_end);
 }
 
 void block_cursor_last(block_cursor *c)
@@ -366,10 +389,12 @@ void block_cursor_seek(block_cursor *c, slice key, uint64_t trailer)
 void block_cursor_seek_back(block_cursor *c, slice key, uint64_t trailer)
 {
     uint32_t nth;
+    uint64_t own;
+    slice    value;
     item     e;
     if (!find(&c->b, key, trailer, &nth, &e))
         broken(c, bad_entry);
-    else if (nth < c->b.n_entries && e.trailer == trailer && key_is(&e, key))
+    else if (nth < c->b.n_entries && key_is(&e, key) && decode_body(&c->b, &e, &own, &value) && own == trailer)
         stand(c, nth, &e, key.data);
     else if (nth == 0)
         c->valid = false;
@@ -381,8 +406,9 @@ void block_cursor_next(block_cursor *c)
 {
     assert(c->valid);
     uint32_t nth = c->nth + 1;
+    uint64_t before = c->trailer;
     item     e;
-    bool     ascending;
+    int      order;   /* of this key and the one before */
     if (nth == c->b.n_entries) {
         check_end(c);
         c->valid = false;
@@ -391,24 +417,24 @@ void block_cursor_next(block_cursor *c)
     if (nth % BLOCK_RESTART_EVERY == 0) {
         uint32_t restart = nth / BLOCK_RESTART_EVERY;
         if (!decode_restart(&c->b, restart, &e) ||
-            !restart_fits(&c->b, restart, tail_of(&e), (size_t)(c->next - c->b.keys), c->value_end)) {
+            !restart_fits(&c->b, restart, tail_of(&e), (size_t)(c->next - c->b.keys), c->body_end)) {
             broken(c, bad_restart);
             return;
         }
-        ascending = entry_compare(buf_slice(&c->key), c->trailer, tail_of(&e), e.trailer) < 0;
+        order = slice_compare(tail_of(&e), buf_slice(&c->key));
     } else {
-        if (!decode(&c->b, c->next, c->key.len, c->value_end, &e)) {
+        if (!decode(&c->b, c->next, c->key.len, c->body_end, &e)) {
             broken(c, bad_entry);
             return;
         }
         if (e.shared < c->key.len)
-            ascending = e.tail_len > 0 && *e.tail > (uint8_t)c->key.data[e.shared];
+            order = e.tail_len > 0 && *e.tail > (uint8_t)c->key.data[e.shared] ? 1 : -1;
         else
-            ascending = e.tail_len > 0 || e.trailer < c->trailer;
+            order = e.tail_len > 0;
     }
-    if (ascending)
-        stand(c, nth, &e, c->key.data);
-    else
+    if (order < 0)
+        broken(c, bad_order);
+    else if (stand(c, nth, &e, c->key.data) && order == 0 && c->trailer >= before)
         broken(c, bad_order);
 }
 

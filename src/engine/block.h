@@ -58,7 +58,7 @@ typedef struct block_cursor {
     const char    *problem;     /* NULL, or why it is not valid any more */
     uint32_t       nth;
     const uint8_t *next;        /* where the entry after this one begins in keys */
-    uint32_t       value_end;   /* where its value begins in values */
+    uint32_t       body_end;    /* where its body begins in values */
     buf            key;         /* of the entry it stands on; stays when the cursor leaves the block */
     uint64_t       trailer;
     slice          value;

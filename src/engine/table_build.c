@@ -23,8 +23,9 @@ struct table_builder {
     filter_builder  filter;
     buf             ranges;           /* entries of the section */
     buf             least_start, greatest_end;
-    buf             bounds;           /* per finished block: sized key, varint trailer, varint stored length */
-    uint64_t        n_blocks;
+    buf             bounds;           /* per bound: sized key, varint trailer, varint stored length of the block */
+    uint64_t        n_bounds;
+    buf             bound_prefix;     /* what all bounds begin with */
     bool            bound_missing;    /* of the last finished block: waits for the key behind it */
     uint64_t        last_stored;      /* that block's stored length */
 };
@@ -56,6 +57,7 @@ void table_builder_free(table_builder *b)
     chr_buf_free(&b->least_start);
     chr_buf_free(&b->greatest_end);
     chr_buf_free(&b->bounds);
+    chr_buf_free(&b->bound_prefix);
     free(b);
 }
 
@@ -64,7 +66,8 @@ uint64_t table_builder_entries(const table_builder *b) { return b->info.entries;
 uint64_t table_builder_bytes(const table_builder *b)
 {
     return b->written + b->out.len + (b->block.entries ? block_builder_bytes(&b->block) : 0) +
-           b->filter.n * b->options.filter_bits / 8 + b->ranges.len + b->bounds.len;
+           b->filter.n * b->options.filter_bits / 8 + b->ranges.len + b->bounds.len -
+           b->n_bounds * b->bound_prefix.len;
 }
 
 static bool failed(const table_builder *b) { return b->st != CHR_OK; }
@@ -107,7 +110,6 @@ static chr_status finish_block(table_builder *b)
     buf *stored = smaller ? &b->packed : &b->raw;
     b->last_stored = stored->len;
     b->bound_missing = true;
-    b->n_blocks++;
     return put_block(b, buf_slice(stored), smaller ? b->options.compression : CHR_COMPRESS_NONE);
 }
 
@@ -115,8 +117,11 @@ static chr_status put_bound(table_builder *b, slice key, uint64_t trailer)
 {
     b->bound_missing = false;
     bool fits = buf_append_sized(&b->bounds, key) && buf_append_varint(&b->bounds, trailer) &&
-                buf_append_varint(&b->bounds, b->last_stored);
-    return fits ? CHR_OK : out_of_memory(b);
+                buf_append_varint(&b->bounds, b->last_stored) && (b->n_bounds > 0 || buf_set(&b->bound_prefix, key));
+    if (!fits) return out_of_memory(b);
+    b->bound_prefix.len = common_prefix(buf_slice(&b->bound_prefix), key);
+    b->n_bounds++;
+    return CHR_OK;
 }
 
 /* The bound between the last block and `next`, as short as it can be: last <= bound < next. */
@@ -210,21 +215,12 @@ static bool put_properties(const table_builder *b, buf *out)
            buf_append_byte(out, i->largest_exclusive);
 }
 
-/* Bounds are sorted, so what the first and the last have in common all have. */
 static bool put_index(const table_builder *b, buf *out)
 {
+    slice  prefix = buf_slice(&b->bound_prefix);
+    bool   fits = buf_append_varint(out, b->n_bounds) && buf_append_sized(out, prefix);
     reader r = reader_of(buf_slice(&b->bounds));
-    slice  prefix = { "", 0 };
-    for (uint64_t i = 0; i < b->n_blocks; i++) {
-        slice key = read_sized(&r);
-        (void)read_varint(&r);
-        (void)read_varint(&r);
-        if (i == 0) prefix = key;
-        if (i + 1 == b->n_blocks) prefix.len = common_prefix(prefix, key);
-    }
-    bool fits = buf_append_varint(out, b->n_blocks) && buf_append_sized(out, prefix);
-    r = reader_of(buf_slice(&b->bounds));
-    for (uint64_t i = 0; i < b->n_blocks && fits; i++) {
+    for (uint64_t i = 0; i < b->n_bounds && fits; i++) {
         slice    rest = slice_from(read_sized(&r), prefix.len);
         uint64_t trailer = read_varint(&r), stored = read_varint(&r);
         fits = buf_append_sized(out, rest) && buf_append_varint(out, trailer) && buf_append_varint(out, stored);

@@ -308,7 +308,7 @@ chr_status db_apply(db *d, const batch *b, uint64_t *seq)
     if (chr_ok(st)) atomic_store_explicit(&d->last_seq, last, memory_order_release);
     pthread_mutex_unlock(&d->write_mu);
 
-    if (!chr_ok(st)) return st == CHR_IO ? read_only_failure(d) : st;
+    if (!chr_ok(st)) return st;
     if (seq) *seq = last;
     d->counters.user_bytes += b->payload.len;
     return CHR_OK;

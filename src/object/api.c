@@ -8,21 +8,6 @@ enum { BATCH_PUT = 1, BATCH_DELETE = 2 };
 /* Of a batch, keys and values. Values above CHUNK_BYTES go to the log in pieces, so this may be above BATCH_BYTES_MAX. */
 #define API_BATCH_BYTES_MAX (UINT64_C(1) << 30)
 
-chr_options chr_options_default(void)
-{
-    return (chr_options){
-        .sync = CHR_SYNC_ALWAYS,
-        .sync_interval_ms = 1000,
-        .cache_bytes = 128u << 20,
-        .memtable_bytes = 32u << 20,
-        .block_bytes = 8u << 10,
-        .filter_bits = 10,
-        .compression = CHR_COMPRESS_LZ4,
-        .bottom_compression = CHR_COMPRESS_LZ4,
-        .create_if_missing = true,
-    };
-}
-
 chr_status chr_open(const char *dir, const chr_options *options, chr_store **out)
 {
     if (!dir || !*dir) return chr_fail(CHR_INVALID, "no directory was given to open");
@@ -172,7 +157,7 @@ chr_status chr_flush(chr_store *s) { return db_flush(s->d); }
 
 chr_status chr_compact(chr_store *s)
 {
-    expire_sweep(s);
+    expire_sweep_all(s);
     return db_compact(s->d, chr_bytes(NULL, 0), chr_bytes(NULL, 0));
 }
 

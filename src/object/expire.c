@@ -87,3 +87,8 @@ void expire_sweep_step(store *s)
 unlock:
     pthread_mutex_unlock(&s->sweep_lock);
 }
+
+void expire_sweep_all(store *s)
+{
+    while (expire_sweep_is_due(s)) expire_sweep_step(s);
+}

@@ -107,7 +107,7 @@ static bool append_bound(buf *b, slice bound)
 
 chr_status txn_delete_range(txn *t, object_space space, slice start, slice end)
 {
-    assert(t->all);
+    assert(t->stripe_count == STRIPES);
     chr_status st = key_check(start);
     if (chr_ok(st)) st = key_check(end);
     if (!chr_ok(st) || (end.data && slice_compare(start, end) >= 0)) return st;

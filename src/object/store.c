@@ -248,7 +248,7 @@ void txn_give_back(txn *t)
     t->ahead_count = t->big_changes = 0;
     t->origin = NULL;
     t->held = (stripe_set){ 0 };
-    t->all = false;
+    t->stripe_count = 0;
     t->seen = 0;
     t->failed = CHR_OK;
     txn_free(atomic_exchange_explicit(spare_of_thread(s), t, memory_order_acq_rel));

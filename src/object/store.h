@@ -95,7 +95,8 @@ chr_status txn_get(txn *t, slice key, buf *value, object_meta *meta);
 chr_status txn_stat(txn *t, object_space space, slice key, object_meta *meta);
 chr_status txn_get_xattrs(txn *t, object_space space, slice key, buf *xattrs);
 /* Sets value and attributes, whatever was there; `meta` NULL: defaults. Extended attributes are dropped. Cheap: reads nothing
- * unless the key may hold a value in chunks. CHR_TOO_BIG: key or value over its limit. */
+ * unless the key may hold a value in chunks. CHR_TOO_BIG: key or value over its limit. A value of many MiB is written out
+ * here and now, with the stripes locked; store_put does that before it locks any. */
 chr_status txn_put(txn *t, slice key, const object_meta *meta, slice value);
 /* CHR_OK also if it was absent; *existed (may be NULL, which spares a read) tells. */
 chr_status txn_delete(txn *t, object_space space, slice key, bool *existed);

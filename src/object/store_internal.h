@@ -50,7 +50,8 @@ struct txn {
     store      *s;
     const void *origin;
     stripe_set  held;
-    bool        all;           /* every stripe is held */
+    uint32_t    stripe_count;  /* held; STRIPES: all, and `held` is not filled in */
+    uint32_t    stripe;        /* if it is one */
     staging     changes;
     uint64_t    seen;          /* newest seq that was read */
     chr_status  failed;        /* a change was staged in part: commit returns this and applies nothing */
@@ -107,12 +108,13 @@ chr_status txn_unregister_big(txn *t, slice key);
 
 db_drop_fn expire_drop;   /* arg: the store */
 void       expire_note(store *s, uint64_t expire_ms);   /* a big value has been given an expiry */
+/* A bounded piece of work; by a thread that holds no transaction. */
 void       expire_sweep_step(store *s);
-/* Called where a thread holds no transaction and has time for a bounded piece of work. */
-static inline void expire_sweep(store *s)
+void       expire_sweep_all(store *s);
+static inline bool expire_sweep_is_due(store *s)
 {
     uint64_t at = atomic_load_explicit(&s->sweep_at_ms, memory_order_relaxed);
-    if (__builtin_expect(at != UINT64_MAX, 0) && at <= (uint64_t)store_now_ms(s)) expire_sweep_step(s);
+    return __builtin_expect(at != UINT64_MAX, 0) && at <= (uint64_t)store_now_ms(s);
 }
 
 #endif

@@ -12,13 +12,18 @@ txn *txn_begin(store *s, const slice *keys, size_t n)
         chr_nomem();
         return NULL;
     }
-    t->all = n == 0;
-    if (t->all) {
+    if (n == 0) {
+        t->stripe_count = STRIPES;
         stripes_lock_all(&s->locks);
         return t;
     }
-    for (size_t i = 0; i < n; i++) stripe_set_add(&t->held, stripe_of(key_hash(s, keys[i])));
-    stripes_lock(&s->locks, &t->held);
+    for (size_t i = 0; i < n; i++) {
+        t->stripe = stripe_of(key_hash(s, keys[i]));
+        t->stripe_count += !stripe_set_has(&t->held, t->stripe);
+        stripe_set_add(&t->held, t->stripe);
+    }
+    if (t->stripe_count == 1) stripe_lock(&s->locks, t->stripe);
+    else stripes_lock(&s->locks, &t->held);
     return t;
 }
 
@@ -26,8 +31,10 @@ void txn_set_origin(txn *t, const void *origin) { t->origin = origin; }
 
 static void finish(txn *t)
 {
-    if (t->all) stripes_unlock_all(&t->s->locks);
-    else stripes_unlock(&t->s->locks, &t->held);
+    stripes *locks = &t->s->locks;
+    if (t->stripe_count == STRIPES) stripes_unlock_all(locks);
+    else if (t->stripe_count == 1) stripe_unlock(locks, t->stripe);
+    else stripes_unlock(locks, &t->held);
     txn_give_back(t);
 }
 
@@ -132,7 +139,7 @@ chr_status txn_commit(txn *t, uint64_t *seq)
     }
     if (seq) *seq = own;
     finish(t);
-    expire_sweep(s);
+    if (expire_sweep_is_due(s)) expire_sweep_step(s);
     return CHR_OK;
 }
 
@@ -151,7 +158,7 @@ static void copy_value(void *arg, slice value)
 
 static void assert_held(const txn *t, slice key)
 {
-    assert(t->all || stripe_set_has(&t->held, stripe_of(key_hash(t->s, key))));
+    assert(t->stripe_count == STRIPES || stripe_set_has(&t->held, stripe_of(key_hash(t->s, key))));
     (void)t;
     (void)key;
 }

@@ -429,11 +429,15 @@ static void after_a_failed_sync_nothing_unacknowledged_is_shown_and_reads_go_on(
     assert_int_equal(db_apply(d, &b, NULL), CHR_READ_ONLY);
     assert_int_not_equal(db_failure(d), CHR_OK);
     assert_int_not_equal(db_close(d), CHR_OK);
+
+    env *after = env_sim_crash(p.e, 1, SIM_LOSE_ALL);
+    o.env = after;
     d = open_db(&o);
     assert_value(d, NULL, "kept", "1");
     put(d, "kept", "3");
     assert_value(d, NULL, "kept", "3");
     assert_int_equal(db_close(d), CHR_OK);
+    env_sim_free(after);
     batch_free(&b);
     place_free(&p);
 }

@@ -1,0 +1,44 @@
+#include "env/env.h"
+
+#include <limits.h>
+#include <stdio.h>
+
+enum { READ_FILE_MAX = 1 << 30 };   /* logs with one huge batch are the largest files read whole */
+
+chr_status env_read_file(env *e, const char *path, buf *contents)
+{
+    env_file  *f;
+    uint64_t   bytes;
+    size_t     got = 0;
+    chr_status st = env_open(e, path, ENV_READ, &f);
+    if (!chr_ok(st)) return st;
+    st = env_size(f, &bytes);
+    if (chr_ok(st) && bytes > READ_FILE_MAX)
+        st = chr_fail(CHR_CORRUPT, "%s has %llu bytes, more than any such file", path, (unsigned long long)bytes);
+    contents->len = 0;
+    if (chr_ok(st) && !buf_reserve(contents, (size_t)bytes + 1)) st = chr_nomem();
+    if (chr_ok(st)) st = env_pread(f, contents->data, (size_t)bytes, 0, &got);
+    if (chr_ok(st)) contents->len = got;
+    env_close(f);
+    return st;
+}
+
+chr_status env_replace_file(env *e, const char *dir, const char *name, slice contents)
+{
+    char      final[PATH_MAX], temporary[PATH_MAX];
+    env_file *f;
+    int       n = snprintf(temporary, sizeof temporary, "%s/%s.tmp", dir, name);
+    if (n < 0 || (size_t)n >= sizeof temporary) return chr_fail(CHR_INVALID, "the path %s/%s is too long", dir, name);
+    snprintf(final, sizeof final, "%s/%s", dir, name);
+    chr_status st = env_open(e, temporary, ENV_CREATE, &f);
+    if (!chr_ok(st)) return st;
+    st = env_pwrite(f, contents.data, contents.len, 0);
+    if (chr_ok(st)) st = env_sync(f);
+    env_close(f);
+    if (chr_ok(st)) st = env_rename(e, temporary, final);
+    if (!chr_ok(st)) {
+        (void)env_unlink(e, temporary);
+        return st;
+    }
+    return env_sync_dir(e, dir);
+}
