@@ -14,11 +14,11 @@
 
 enum {
     TAIL_BYTES = 17,
-    RESTART_BYTES = 16,     /* in column and restarts together */
-    ENTRY_BYTES_MIN = 4,    /* in keys and values together */
+    RESTART_BYTES = 16,  /* in column and restarts together */
+    ENTRY_BYTES_MIN = 4, /* in keys and values together */
 };
 
-const char block_no_memory[] = "out of memory";
+const char        block_no_memory[] = "out of memory";
 static const char bad_entry[] = "an entry of the block does not fit into it";
 static const char bad_end[] = "the entries of the block do not end where it says";
 static const char bad_order[] = "the entries of the block are out of order";
@@ -28,7 +28,7 @@ static const char bad_restart[] = "a restart point of the block is not where an 
 
 static uint64_t tag_of(uint64_t base_seq, uint64_t trailer)
 {
-    uint64_t diff = trailer_seq(trailer) - base_seq;                     /* two's complement */
+    uint64_t diff = trailer_seq(trailer) - base_seq; /* two's complement */
     uint64_t zigzag = diff << 1 ^ (0 - (diff >> 63));
     return zigzag << 1 | (uint64_t)trailer_kind(trailer);
 }
@@ -39,12 +39,13 @@ bool block_builder_add(block_builder *b, slice key, size_t shared, uint64_t trai
     if (b->entries == 0) b->base_seq = trailer_seq(trailer);
     if (b->entries % BLOCK_RESTART_EVERY == 0) {
         shared = 0;
-        if (!buf_append_u32(&b->restarts, (uint32_t)b->keys.len) || !buf_append_u32(&b->restarts, (uint32_t)b->values.len))
+        if (!buf_append_u32(&b->restarts, (uint32_t)b->keys.len) ||
+            !buf_append_u32(&b->restarts, (uint32_t)b->values.len))
             return false;
     }
     size_t   tail = key.len - shared;
     uint64_t tag = tag_of(b->base_seq, trailer);
-    if (!buf_reserve(&b->keys, 3 * VARINT64_MAX + tail) || !buf_set(&b->last_key, key) ||
+    if (!buf_reserve(&b->keys, 3 * (size_t)VARINT64_MAX + tail) || !buf_set(&b->last_key, key) ||
         !buf_append_varint(&b->values, tag) || !buf_append_slice(&b->values, value))
         return false;
     char *p = b->keys.data + b->keys.len;
@@ -130,7 +131,7 @@ const char *block_open(slice raw, block *b)
 
 typedef struct item {
     uint32_t       shared, tail_len, body_len;
-    uint32_t       body_at;   /* in values */
+    uint32_t       body_at; /* in values */
     const uint8_t *tail, *next;
 } item;
 
@@ -147,7 +148,8 @@ static inline bool take_varint(const uint8_t **p, const uint8_t *end, uint64_t *
 }
 
 /* The entry at `p`, whose predecessor's key has `before` bytes. */
-static inline __attribute__((always_inline)) bool decode(const block *b, const uint8_t *p, size_t before, uint32_t body_at, item *e)
+static inline __attribute__((always_inline)) bool decode(const block *b, const uint8_t *p, size_t before,
+                                                         uint32_t body_at, item *e)
 {
     const uint8_t *end = b->keys + b->keys_len;
     uint64_t       shared, tail_len, body_len;
@@ -244,14 +246,14 @@ static bool find(const block *b, slice key, uint64_t trailer, uint32_t *nth, ite
     if (!decode_restart(b, restart, e)) return false;
     uint32_t at = (uint32_t)restart * BLOCK_RESTART_EVERY + 1;
     uint32_t end = restart + 1 == b->n_restarts ? b->n_entries : at + BLOCK_RESTART_EVERY - 1;
-    size_t   same = common_prefix(tail_of(e), key);   /* of the entry before and `key`; that entry is smaller */
+    size_t   same = common_prefix(tail_of(e), key); /* of the entry before and `key`; that entry is smaller */
     size_t   len = e->tail_len;
     for (; at < end; at++) {
         if (!decode(b, e->next, len, e->body_at + e->body_len, e)) return false;
         len = (size_t)e->shared + e->tail_len;
-        if (e->shared > same) continue;   /* still differs from `key` where its predecessor did */
+        if (e->shared > same) continue; /* still differs from `key` where its predecessor did */
         if (e->shared == same) {
-            slice tail = tail_of(e), rest = slice_from(key, same);
+            slice  tail = tail_of(e), rest = slice_from(key, same);
             size_t more = common_prefix(tail, rest);
             bool   before;
             if (more < tail.len && more < rest.len)
@@ -311,7 +313,7 @@ static bool broken(block_cursor *c, const char *problem)
 static inline bool take_key(block_cursor *c, const item *e, const char *from)
 {
     size_t len = (size_t)e->shared + e->tail_len;
-    if (len > c->key.cap || !c->key.data) {   /* even the empty key is not at NULL */
+    if (len > c->key.cap || !c->key.data) { /* even the empty key is not at NULL */
         bool   own = c->key.data && from >= c->key.data && from <= c->key.data + c->key.cap;
         size_t at = own ? (size_t)(from - c->key.data) : 0;
         c->key.len = own ? c->key.cap : 0;
@@ -352,8 +354,8 @@ static void walk_to(block_cursor *c, uint32_t nth)
 /* Whether a restart is where the entry before it ends and the column has the right number for it. */
 static bool restart_fits(const block *b, uint32_t restart, slice key, size_t key_at, size_t body_at)
 {
-    return get_u32(b->restarts + 8 * (size_t)restart) == key_at && get_u32(b->restarts + 8 * (size_t)restart + 4) == body_at &&
-           slice_has_prefix(key, b->prefix) &&
+    return get_u32(b->restarts + 8 * (size_t)restart) == key_at &&
+           get_u32(b->restarts + 8 * (size_t)restart + 4) == body_at && slice_has_prefix(key, b->prefix) &&
            get_u64(b->column + 8 * (size_t)restart) == key_prefix(key, b->prefix.len);
 }
 
@@ -408,7 +410,7 @@ void block_cursor_next(block_cursor *c)
     uint32_t nth = c->nth + 1;
     uint64_t before = c->trailer;
     item     e;
-    int      order;   /* of this key and the one before */
+    int      order; /* of this key and the one before */
     if (nth == c->b.n_entries) {
         check_end(c);
         c->valid = false;
@@ -432,10 +434,8 @@ void block_cursor_next(block_cursor *c)
         else
             order = e.tail_len > 0;
     }
-    if (order < 0)
-        broken(c, bad_order);
-    else if (stand(c, nth, &e, c->key.data) && order == 0 && c->trailer >= before)
-        broken(c, bad_order);
+    if (order >= 0 && !stand(c, nth, &e, c->key.data)) return;
+    if (order < 0 || (order == 0 && c->trailer >= before)) broken(c, bad_order);
 }
 
 void block_cursor_prev(block_cursor *c)

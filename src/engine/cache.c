@@ -16,35 +16,35 @@
 
 enum {
     SHARDS_MAX = 32,
-    SHARD_BYTES_MIN = 512 << 10,   /* a cache too small for that has fewer shards */
-    BUCKETS_MIN = 64,              /* per shard */
+    SHARD_BYTES_MIN = 512 << 10, /* a cache too small for that has fewer shards */
+    BUCKETS_MIN = 64,            /* per shard */
     USES_MAX = 3,
-    ENTRY_OVERHEAD = 128,          /* of an entry beside its data, what malloc needs included */
+    ENTRY_OVERHEAD = 128, /* of an entry beside its data, what malloc needs included */
 };
 
 struct cache_handle {
     atomic_uint   refs;
-    uint32_t      uses;            /* marks of the clock */
+    uint32_t      uses; /* marks of the clock */
     uint64_t      file_no, offset, hash;
     void         *data;
     size_t        len;
-    cache_handle *chain;           /* next in the bucket */
-    cache_handle *prev, *next;     /* in the ring */
+    cache_handle *chain;       /* next in the bucket */
+    cache_handle *prev, *next; /* in the ring */
 };
 
 typedef struct shard {
     pthread_mutex_t mu;
     cache_handle  **buckets;
-    size_t          n_buckets;     /* a power of two */
+    size_t          n_buckets; /* a power of two */
     size_t          n_entries;
-    cache_handle   *hand;          /* NULL: the ring is empty */
+    cache_handle   *hand; /* NULL: the ring is empty */
     size_t          bytes, capacity;
     uint64_t        hits, misses;
 } __attribute__((aligned(64))) shard;
 
 struct cache {
     shard   *shards;
-    uint32_t n_shards;             /* a power of two */
+    uint32_t n_shards; /* a power of two */
     size_t   capacity;
 };
 
@@ -181,7 +181,7 @@ static bool make_room(shard *s, size_t charge, cache_handle **gone)
 static void grow_buckets(shard *s)
 {
     if (s->n_entries < s->n_buckets) return;
-    cache_handle **buckets = calloc(2 * s->n_buckets, sizeof *buckets);
+    cache_handle **buckets = calloc(2 * s->n_buckets, sizeof(cache_handle *));
     if (!buckets) return;
     free(s->buckets);
     s->buckets = buckets;

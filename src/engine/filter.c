@@ -25,7 +25,7 @@ void filter_builder_free(filter_builder *f)
     *f = (filter_builder){ 0 };
 }
 
-static inline size_t block_of(uint64_t hash, size_t n_blocks) { return (size_t)((hash >> 32) * n_blocks >> 32); }
+static inline size_t   block_of(uint64_t hash, size_t n_blocks) { return (size_t)((hash >> 32) * n_blocks >> 32); }
 static inline uint32_t next_probe(uint32_t probe) { return probe * UINT32_C(0x9e3779b9); }
 static inline uint32_t bit_of(uint32_t probe) { return probe >> (32 - 9); }
 
@@ -39,7 +39,7 @@ static uint32_t probes_for(uint32_t bits_per_key)
 bool filter_finish(const filter_builder *f, uint32_t bits_per_key, buf *out)
 {
     if (f->n == 0 || bits_per_key == 0) return true;
-    const size_t block_bits = FILTER_BLOCK_BYTES * 8;
+    const size_t block_bits = 8 * (size_t)FILTER_BLOCK_BYTES;
     size_t       n_blocks = (f->n * (size_t)bits_per_key + block_bits - 1) / block_bits;
     if (n_blocks > UINT32_MAX) n_blocks = UINT32_MAX;
     if (!buf_reserve(out, n_blocks * FILTER_BLOCK_BYTES + 1)) return false;

@@ -17,14 +17,15 @@ static inline uint64_t key_prefix(slice key, size_t from)
 /* How many of the `n` ascending numbers at `column` (which need not be aligned) are below `bound`. */
 static inline size_t prefixes_below(const uint8_t *column, size_t n, uint64_t bound)
 {
-    size_t base = 0;
+    const uint8_t *base = column;
     if (n == 0) return 0;
-    while (n > 1) {
-        size_t half = n / 2;
-        base += (size_t)(get_u64(column + 8 * (base + half - 1)) < bound) * half;
+    while (n > 1) { /* a conditional move, no branch */
+        size_t         half = n / 2;
+        const uint8_t *mid = base + 8 * half;
+        base = get_u64(mid - 8) < bound ? mid : base;
         n -= half;
     }
-    return base + (get_u64(column + 8 * base) < bound);
+    return (size_t)(base - column) / 8 + (get_u64(base) < bound);
 }
 /* How many are not above it, given that `below` are below it. */
 static inline size_t prefixes_up_to(const uint8_t *column, size_t n, size_t below, uint64_t bound)

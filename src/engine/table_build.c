@@ -8,26 +8,26 @@
 
 #include <stdlib.h>
 
-enum { WRITE_BYTES = 256 << 10 };   /* at a time */
+enum { WRITE_BYTES = 256 << 10 }; /* at a time */
 
 struct table_builder {
-    env_file       *file;
-    table_options   options;
-    table_info      info;
-    chr_status      st;               /* the first failure; nothing is written after it */
-    uint64_t        written;          /* bytes in the file */
-    buf             out;              /* not yet in the file */
-    block_builder   block;
-    buf             raw, packed;      /* a block on its way out */
-    compressor      compressor;
-    filter_builder  filter;
-    buf             ranges;           /* entries of the section */
-    buf             least_start, greatest_end;
-    buf             bounds;           /* per bound: sized key, varint trailer, varint stored length of the block */
-    uint64_t        n_bounds;
-    buf             bound_prefix;     /* what all bounds begin with */
-    bool            bound_missing;    /* of the last finished block: waits for the key behind it */
-    uint64_t        last_stored;      /* that block's stored length */
+    env_file      *file;
+    table_options  options;
+    table_info     info;
+    chr_status     st;      /* the first failure; nothing is written after it */
+    uint64_t       written; /* bytes in the file */
+    buf            out;     /* not yet in the file */
+    block_builder  block;
+    buf            raw, packed; /* a block on its way out */
+    compressor     compressor;
+    filter_builder filter;
+    buf            ranges; /* entries of the section */
+    buf            least_start, greatest_end;
+    buf            bounds; /* per bound: sized key, varint trailer, varint stored length of the block */
+    uint64_t       n_bounds;
+    buf            bound_prefix;  /* what all bounds begin with */
+    bool           bound_missing; /* of the last finished block: waits for the key behind it */
+    uint64_t       last_stored;   /* that block's stored length */
 };
 
 chr_status table_builder_new(env_file *file, uint64_t file_no, const table_options *options, table_builder **out)
@@ -66,8 +66,7 @@ uint64_t table_builder_entries(const table_builder *b) { return b->info.entries;
 uint64_t table_builder_bytes(const table_builder *b)
 {
     return b->written + b->out.len + (b->block.entries ? block_builder_bytes(&b->block) : 0) +
-           b->filter.n * b->options.filter_bits / 8 + b->ranges.len + b->bounds.len -
-           b->n_bounds * b->bound_prefix.len;
+           b->filter.n * b->options.filter_bits / 8 + b->ranges.len + b->bounds.len - b->n_bounds * b->bound_prefix.len;
 }
 
 static bool failed(const table_builder *b) { return b->st != CHR_OK; }
@@ -128,7 +127,7 @@ static chr_status put_bound(table_builder *b, slice key, uint64_t trailer)
 static chr_status put_short_bound(table_builder *b, slice next, size_t shared)
 {
     buf *last = &b->block.last_key;
-    if (shared == last->len)   /* `next` is the same key, or begins with it */
+    if (shared == last->len) /* `next` is the same key, or begins with it */
         return put_bound(b, buf_slice(last), shared == next.len ? b->block.last_trailer : 0);
     if (next.len > shared + 1) return put_bound(b, chr_bytes(next.data, shared + 1), 0);
     uint8_t byte = (uint8_t)last->data[shared];
@@ -233,7 +232,8 @@ static bool put_section(table_builder *b, enum table_section section, buf *out)
 {
     switch (section) {
     case SECTION_FILTER: return filter_finish(&b->filter, b->options.filter_bits, out);
-    case SECTION_RANGES: return buf_append_varint(out, b->info.range_deletes) && buf_append_slice(out, buf_slice(&b->ranges));
+    case SECTION_RANGES:
+        return buf_append_varint(out, b->info.range_deletes) && buf_append_slice(out, buf_slice(&b->ranges));
     case SECTION_PROPERTIES: return put_properties(b, out);
     case SECTION_INDEX: return put_index(b, out);
     case SECTIONS: break;
@@ -253,7 +253,7 @@ chr_status table_builder_finish(table_builder *b, table_info *info)
     for (enum table_section i = 0; i < SECTIONS; i++) {
         b->raw.len = 0;
         if (!put_section(b, i, &b->raw)) return out_of_memory(b);
-        put_u64(footer + FOOTER_LENGTHS + 8 * i, b->raw.len);
+        put_u64(footer + FOOTER_LENGTHS + 8 * (size_t)i, b->raw.len);
         if (!chr_ok(put_block(b, buf_slice(&b->raw), CHR_COMPRESS_NONE))) return b->st;
     }
     uint64_t at = b->written + b->out.len;
@@ -267,6 +267,6 @@ chr_status table_builder_finish(table_builder *b, table_info *info)
     b->info.file_bytes = b->written;
     *info = b->info;
     b->info = (table_info){ .file_no = info->file_no, .entries = info->entries };
-    b->st = CHR_INVALID;   /* finished: nothing can be added */
+    b->st = CHR_INVALID; /* finished: nothing can be added */
     return CHR_OK;
 }

@@ -22,15 +22,15 @@ typedef struct table_iter {
     const table  *t;
     table_access  access;
     block_cursor  cursor;
-    size_t        nth;             /* block that the cursor is in */
-    bool          loaded;          /* whether it is in one */
-    cache_handle *pin;             /* TABLE_CACHED */
-    size_t        ahead;           /* bytes of the next read-ahead; 0: not reading in sequence */
-    uint64_t      ahead_to;        /* what lies between here and the cursor has been asked for */
-    char         *window;          /* TABLE_SEQUENTIAL: bytes of the file */
+    size_t        nth;      /* block that the cursor is in */
+    bool          loaded;   /* whether it is in one */
+    cache_handle *pin;      /* TABLE_CACHED */
+    size_t        ahead;    /* bytes of the next read-ahead; 0: not reading in sequence */
+    uint64_t      ahead_to; /* what lies between here and the cursor has been asked for */
+    char         *window;   /* TABLE_SEQUENTIAL: bytes of the file */
     size_t        window_cap, window_len;
     uint64_t      window_at;
-    void         *unpacked;        /* the block, if it was packed */
+    void         *unpacked; /* the block, if it was packed */
 } table_iter;
 
 static table_iter *self(iter *it) { return (table_iter *)it; }
@@ -46,8 +46,8 @@ static void unload(table_iter *it)
 
 /* ---- getting at blocks ---- */
 
-/* Asks for more of the file when blocks are read in sequence, and for more each time. Blocks that come from the cache ask
- * for nothing. */
+/* Asks for more of the file when blocks are read in sequence, and for more each time. Blocks that come from the cache
+ * ask for nothing. */
 static void read_ahead(table_iter *it, size_t i, bool forward, bool in_sequence)
 {
     const uint64_t *at = it->t->index.block_at;
@@ -110,7 +110,9 @@ static bool load(table_iter *it, size_t i, bool forward)
     } else {
         slice raw;
         st = move_window(it, i, forward);
-        if (chr_ok(st)) st = table_check_block(it->t, i, it->window + (it->t->index.block_at[i] - it->window_at), &raw, &it->unpacked);
+        if (chr_ok(st))
+            st = table_check_block(it->t, i, it->window + (it->t->index.block_at[i] - it->window_at), &raw,
+                                   &it->unpacked);
         const char *problem = chr_ok(st) ? block_open(raw, &b) : NULL;
         if (problem) st = table_block_problem(it->t, i, problem);
     }
@@ -127,7 +129,10 @@ static bool load(table_iter *it, size_t i, bool forward)
 
 /* ---- moving ---- */
 
-static void fail(table_iter *it, const char *problem) { iter_fail(&it->base, table_block_problem(it->t, it->nth, problem)); }
+static void fail(table_iter *it, const char *problem)
+{
+    iter_fail(&it->base, table_block_problem(it->t, it->nth, problem));
+}
 
 /* Shows what the cursor stands on. False: it stands on nothing, because of an error or not. */
 static inline bool show(table_iter *it)
@@ -168,6 +173,7 @@ static bool begin(table_iter *it, size_t i, bool ahead)
 {
     it->base.valid = false;
     it->base.status = CHR_OK;
+    it->ahead = 0;
     return i < it->t->index.n && load(it, i, ahead);
 }
 
@@ -182,7 +188,7 @@ static void table_first(iter *base)
 static void table_last(iter *base)
 {
     table_iter *it = self(base);
-    if (!begin(it, it->t->index.n - 1, false)) return;   /* of no blocks there is no last: n - 1 is beyond n */
+    if (!begin(it, it->t->index.n - 1, false)) return; /* of no blocks there is no last: n - 1 is beyond n */
     block_cursor_last(&it->cursor);
     (void)show(it);
 }
@@ -242,9 +248,9 @@ static void table_iter_free(iter *base)
 
 static iter *iter_over(const table *t, table_access access)
 {
-    static const struct iter_ops ops = { table_first, table_last, table_seek, table_seek_back,
+    static const struct iter_ops ops = { table_first, table_last, table_seek,     table_seek_back,
                                          table_next,  table_prev, table_iter_free };
-    table_iter *it = calloc(1, sizeof *it);
+    table_iter                  *it = calloc(1, sizeof *it);
     if (!it) return NULL;
     it->base.ops = &ops;
     it->t = t;
@@ -259,8 +265,8 @@ iter *table_iter_new(table *t, table_access access) { return iter_over(t, access
 /* What is counted while a table is walked, to be compared with what it says of itself. */
 typedef struct tally {
     uint64_t entries, deletes, raw_bytes, min_seq, max_seq;
-    bool     within;     /* all keys are within the bounds */
-    bool     filtered;   /* the filter knows all keys */
+    bool     within;   /* all keys are within the bounds */
+    bool     filtered; /* the filter knows all keys */
 } tally;
 
 static void count(tally *n, const table *t, const entry *at)
@@ -282,7 +288,8 @@ static void count_ranges(tally *n, const table *t)
 {
     for (size_t i = 0; i < rangedel_count(t->ranges); i++) {
         range_fragment f = rangedel_at(t->ranges, i);
-        if (slice_compare(f.start, buf_slice(&t->info.smallest)) < 0 || slice_compare(f.end, buf_slice(&t->info.largest)) > 0)
+        if (slice_compare(f.start, buf_slice(&t->info.smallest)) < 0 ||
+            slice_compare(f.end, buf_slice(&t->info.largest)) > 0)
             n->within = false;
         for (size_t k = 0; k < f.n_seqs; k++) {
             if (f.seqs[k] < n->min_seq) n->min_seq = f.seqs[k];
@@ -297,7 +304,8 @@ static chr_status compare_tally(const table *t, const tally *n)
     const char       *path = t->file->path;
     uint64_t          at = t->index.block_at[t->index.n];
     if (n->entries != info->entries || n->deletes != info->deletes || n->raw_bytes != info->raw_bytes)
-        return chr_corrupt(path, at, "the table has %" PRIu64 " entries (%" PRIu64 " deletes, %" PRIu64
+        return chr_corrupt(path, at,
+                           "the table has %" PRIu64 " entries (%" PRIu64 " deletes, %" PRIu64
                            " bytes), but says %" PRIu64 " (%" PRIu64 ", %" PRIu64 ")",
                            n->entries, n->deletes, n->raw_bytes, info->entries, info->deletes, info->raw_bytes);
     if (n->entries + info->range_deletes > 0 && (n->min_seq != info->min_seq || n->max_seq != info->max_seq))

@@ -40,7 +40,8 @@ static chr_status check_trailer(const table *t, const char *stored, size_t len, 
     uint32_t said = get_u32(stored + len + 1);
     uint32_t is = checksum32(chr_bytes(stored, len + 1), table_seed(t->file_no, offset));
     if (__builtin_expect(said == is, 1)) return CHR_OK;
-    return chr_corrupt(t->file->path, offset, "the checksum of %zu bytes is %08" PRIx32 ", but %08" PRIx32 " is stored", len, is, said);
+    return chr_corrupt(t->file->path, offset, "the checksum of %zu bytes is %08" PRIx32 ", but %08" PRIx32 " is stored",
+                       len, is, said);
 }
 
 /* ---- sections ---- */
@@ -48,8 +49,9 @@ static chr_status check_trailer(const table *t, const char *stored, size_t len, 
 static chr_status read_section(const table *t, uint64_t offset, uint64_t len, char **section)
 {
     /* The filter is read a cache line at a time. */
-    size_t bytes = ((size_t)len + TABLE_TRAILER_BYTES + FILTER_BLOCK_BYTES - 1) / FILTER_BLOCK_BYTES * FILTER_BLOCK_BYTES;
-    char  *at = aligned_alloc(FILTER_BLOCK_BYTES, bytes);
+    size_t bytes =
+        ((size_t)len + TABLE_TRAILER_BYTES + FILTER_BLOCK_BYTES - 1) / FILTER_BLOCK_BYTES * FILTER_BLOCK_BYTES;
+    char *at = aligned_alloc(FILTER_BLOCK_BYTES, bytes);
     if (!at) return chr_nomem();
     chr_status st = table_read(t, at, (size_t)len + TABLE_TRAILER_BYTES, offset);
     if (chr_ok(st)) st = check_trailer(t, at, (size_t)len, offset);
@@ -75,7 +77,8 @@ static chr_status parse_ranges(table *t, uint64_t offset, slice section)
     reader     r = reader_of(section);
     uint64_t   n = read_varint(&r);
     chr_status st = CHR_OK;
-    if (n > reader_left(&r) / 3 || n != t->info.range_deletes) return corrupt(t, offset, "wrong number of range tombstones");
+    if (n > reader_left(&r) / 3 || n != t->info.range_deletes)
+        return corrupt(t, offset, "wrong number of range tombstones");
     if (n == 0) return reader_left(&r) ? corrupt(t, offset, "bytes behind the range tombstones") : CHR_OK;
     range_tombstone *tombstones = calloc((size_t)n, sizeof *tombstones);
     if (!tombstones) return chr_nomem();
@@ -98,7 +101,7 @@ static chr_status parse_ranges(table *t, uint64_t offset, slice section)
 
 static chr_status load_ranges(table *t, uint64_t offset, uint64_t len)
 {
-    char      *section;
+    char      *section = NULL;
     chr_status st = read_section(t, offset, len, &section);
     if (!chr_ok(st)) return st;
     st = parse_ranges(t, offset, chr_bytes(section, (size_t)len));
@@ -108,7 +111,7 @@ static chr_status load_ranges(table *t, uint64_t offset, uint64_t len)
 
 static chr_status load_properties(table *t, uint64_t offset, uint64_t len)
 {
-    char      *section;
+    char      *section = NULL;
     chr_status st = read_section(t, offset, len, &section);
     if (!chr_ok(st)) return st;
     reader      r = reader_of(chr_bytes(section, (size_t)len));
@@ -162,7 +165,8 @@ static chr_status parse_index(table *t, uint64_t offset, uint64_t data_end)
         last = rest;
         last_trailer = trailer;
     }
-    if (r.failed || reader_left(&r) || at != data_end) return corrupt(t, offset, "the index does not match the data blocks");
+    if (r.failed || reader_left(&r) || at != data_end)
+        return corrupt(t, offset, "the index does not match the data blocks");
     x->block_at[n] = at;
     x->n = (size_t)n;
     return CHR_OK;
@@ -185,7 +189,8 @@ static chr_status read_footer(table *t, uint8_t footer[TABLE_FOOTER_BYTES])
     uint64_t at = size - TABLE_FOOTER_BYTES;
     if (!chr_ok(st = table_read(t, footer, TABLE_FOOTER_BYTES, at))) return st;
     t->info.file_bytes = size;
-    if (get_u64(footer + FOOTER_MAGIC) != TABLE_MAGIC) return corrupt(t, at, "the file does not end with a table's footer");
+    if (get_u64(footer + FOOTER_MAGIC) != TABLE_MAGIC)
+        return corrupt(t, at, "the file does not end with a table's footer");
     uint64_t file_no = get_u64(footer + FOOTER_FILE_NO);
     if (get_u32(footer + FOOTER_CHECKSUM) != checksum32(chr_bytes(footer, FOOTER_CHECKSUM), table_seed(file_no, at)))
         return corrupt(t, at, "the checksum of the footer is wrong");
@@ -207,7 +212,7 @@ chr_status table_load(table *t, env_file *file, uint64_t file_no)
 
     uint64_t at[SECTIONS], len[SECTIONS], end = t->info.file_bytes - TABLE_FOOTER_BYTES;
     uint64_t data_end = get_u64(footer + FOOTER_SECTIONS_AT), next = data_end;
-    for (int i = 0; i < SECTIONS; i++) {
+    for (size_t i = 0; i < SECTIONS; i++) {
         len[i] = get_u64(footer + FOOTER_LENGTHS + 8 * i);
         at[i] = next;
         if (next > end || len[i] > end - next || end - next - len[i] < TABLE_TRAILER_BYTES)
@@ -262,7 +267,8 @@ const rangedel   *table_rangedels(const table *t) { return t->ranges; }
 
 size_t table_memory(const table *t)
 {
-    size_t bytes = sizeof *t + t->filter_len + t->index.payload_len + t->index.n * 24 + t->info.smallest.cap + t->info.largest.cap;
+    size_t bytes =
+        sizeof *t + t->filter_len + t->index.payload_len + t->index.n * 24 + t->info.smallest.cap + t->info.largest.cap;
     for (size_t i = 0; i < rangedel_count(t->ranges); i++) {
         range_fragment f = rangedel_at(t->ranges, i);
         bytes += sizeof f + f.start.len + f.end.len + f.n_seqs * sizeof *f.seqs;
@@ -295,7 +301,8 @@ int table_compare_bound(const table *t, size_t i, slice key, uint64_t trailer)
 {
     int c = compare_prefix(&t->index, key);
     if (c) return c;
-    return compare_rest(&t->index, i, chr_bytes(key.data + t->index.prefix.len, key.len - t->index.prefix.len), trailer);
+    return compare_rest(&t->index, i, chr_bytes(key.data + t->index.prefix.len, key.len - t->index.prefix.len),
+                        trailer);
 }
 
 size_t table_find_block(const table *t, slice key, uint64_t trailer)
@@ -395,9 +402,9 @@ chr_status table_get(table *t, slice key, uint64_t seq, entry *found, cache_hand
     if (t->filter_len && !filter_may_hold(chr_bytes(t->filter, t->filter_len), hash64(key))) return CHR_NOT_FOUND;
     size_t i = table_find_block(t, key, seek_trailer(seq));
     if (i == t->index.n) return CHR_NOT_FOUND;
-    cache_handle *h;
+    cache_handle *h = NULL;
     block         b;
-    bool          missed, present;
+    bool          missed, present = false;
     chr_status    st = table_read_block(t, i, &h, &b, &missed);
     if (!chr_ok(st)) return st;
     const char *problem = block_get(&b, key, seek_trailer(seq), found, &present);

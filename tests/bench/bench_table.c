@@ -2,8 +2,8 @@
  *
  *   bench_table [ENTRIES] [VALUE_BYTES]
  *
- * Keys are 16 bytes, values half random. Reads are warm: the file is in the page cache, and the block cache holds all of
- * it, except where the line says otherwise. */
+ * Keys are 16 bytes, values half random. Reads are warm: the file is in the page cache, and the block cache holds all
+ * of it, except where the line says otherwise. */
 #include "engine/table.h"
 
 #include <inttypes.h>
@@ -59,12 +59,14 @@ static uint64_t build(const char *path, uint64_t entries, size_t value_len, chr_
         char key[32];
         for (size_t k = 0; k < value_len; k++) value[k] = 'v';
         for (size_t k = 0; k + 8 <= value_len / 2; k += 8) put_u64(value + k, next_random());
-        need(table_builder_add(b, key_of(key, 2 * i), trailer_of(1 + (i * 7919) % entries, KIND_PUT), chr_bytes(value, value_len)));
+        need(table_builder_add(b, key_of(key, 2 * i), trailer_of(1 + (i * 7919) % entries, KIND_PUT),
+                               chr_bytes(value, value_len)));
     }
     need(table_builder_finish(b, &info));
     uint64_t ns = now_ns() - start;
     printf("  build            %8.1f MB/s of keys and values, %.1f ns per entry, file %.1f %% of them\n",
-           (double)info.raw_bytes * 1e3 / (double)ns, (double)ns / (double)entries, 100.0 * (double)info.file_bytes / (double)info.raw_bytes);
+           (double)info.raw_bytes * 1e3 / (double)ns, (double)ns / (double)entries,
+           100.0 * (double)info.file_bytes / (double)info.raw_bytes);
     uint64_t bytes = info.file_bytes;
     table_info_free(&info);
     table_builder_free(b);
@@ -90,10 +92,11 @@ static void gets(table *t, cache *c, uint64_t entries, uint64_t odd, size_t read
         entry         e;
         cache_handle *pin;
         if (table_get(t, key_of(key, 2 * (next_random() % entries) + odd), SEQ_MAX, &e, &pin) != CHR_OK) continue;
-        found += (uint8_t)e.value.data[0] | 1;   /* touches the value */
+        found += (uint8_t)e.value.data[0] | 1; /* touches the value */
         cache_release(c, pin);
     }
-    printf("  %-16s %8.1f ns%s\n", what, (double)(now_ns() - start) / (double)reads, (found > 0) == odd ? "  (wrong!)" : "");
+    printf("  %-16s %8.1f ns%s\n", what, (double)(now_ns() - start) / (double)reads,
+           (found > 0) == odd ? "  (wrong!)" : "");
 }
 
 static void walk(table *t, table_access access, bool back, const char *what)
@@ -117,7 +120,8 @@ static void seeks(table *t, uint64_t entries)
     uint64_t start = now_ns();
     char     key[32];
     if (!it) exit(1);
-    for (size_t i = 0; i < READS; i++) iter_seek(it, key_of(key, next_random() % (2 * entries - 1)), seek_trailer(SEQ_MAX));
+    for (size_t i = 0; i < READS; i++)
+        iter_seek(it, key_of(key, next_random() % (2 * entries - 1)), seek_trailer(SEQ_MAX));
     printf("  %-16s %8.1f ns\n", "seek", (double)(now_ns() - start) / READS);
     iter_free(it);
 }
@@ -137,7 +141,8 @@ int main(int argc, char **argv)
         cache   *c = cache_new(4 * bytes + (64 << 20)), *none = cache_new(0);
         if (!c || !none) return 1;
         table *t = open_table(path, c), *uncached = open_table(path, none);
-        printf("  memory           %8.2f bytes per entry for filter and index\n", (double)table_memory(t) / (double)entries);
+        printf("  memory           %8.2f bytes per entry for filter and index\n",
+               (double)table_memory(t) / (double)entries);
         walk(t, TABLE_SEQUENTIAL, false, "next, sequential");
         walk(t, TABLE_CACHED, false, "next, cold");
         walk(t, TABLE_CACHED, false, "next");

@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-typedef struct rng { uint64_t state; } rng;
+typedef struct rng {
+    uint64_t state;
+} rng;
 static inline uint64_t rng_next(rng *r)
 {
     uint64_t z = r->state += UINT64_C(0x9e3779b97f4a7c15);
@@ -34,10 +36,12 @@ typedef enum key_style { KEYS_SHORT, KEYS_COUNTED, KEYS_PATHS, KEYS_HUGE, KEY_ST
 
 static inline void random_key(rng *r, key_style style, buf *key)
 {
-    static const char *const parts[] = { "a", "b", "data", "data2", "log", "x\xff", "\xff\xff\xff\xff\xff\xff\xff\xff\xff", "" };
+    static const char *const parts[] = {
+        "a", "b", "data", "data2", "log", "x\xff", "\xff\xff\xff\xff\xff\xff\xff\xff\xff", ""
+    };
     key->len = 0;
     switch (style) {
-    case KEYS_SHORT:   /* few letters, NUL and 0xff among them; the empty key */
+    case KEYS_SHORT: /* few letters, NUL and 0xff among them; the empty key */
         for (size_t n = rng_below(r, 12); n > 0; n--) {
             char c = "\0\1a\xff"[rng_below(r, 4)];
             (void)buf_append(key, &c, 1);
@@ -51,12 +55,13 @@ static inline void random_key(rng *r, key_style style, buf *key)
             (void)buf_append_byte(key, '/');
         }
         break;
-    case KEYS_HUGE:    /* long common beginnings, up to the limit */
+    case KEYS_HUGE: /* long common beginnings, up to the limit */
     case KEY_STYLES:
         (void)buf_reserve(key, ENGINE_KEY_MAX);
         key->len = rng_below(r, 4) ? rng_below(r, 600) : ENGINE_KEY_MAX - rng_below(r, 3);
         if (key->len) memset(key->data, 'k', key->len);
-        for (size_t n = rng_below(r, 3); n > 0 && key->len; n--) key->data[rng_below(r, key->len)] = (char)('j' + rng_below(r, 3));
+        for (size_t n = rng_below(r, 3); n > 0 && key->len; n--)
+            key->data[rng_below(r, key->len)] = (char)('j' + rng_below(r, 3));
         break;
     }
 }
@@ -90,16 +95,19 @@ static inline entries random_entries(rng *r, key_style style, size_t n, size_t v
             size_t len = !put ? 0 : rng_below(r, 20) ? rng_below(r, 40) : rng_below(r, value_max + 1);
             if (len > value_max) len = value_max;
             bool noise = rng_below(r, 2);
-            for (size_t i = 0; i < len; i++) (void)buf_append_byte(&value, noise ? (uint8_t)rng_next(r) : (uint8_t)('a' + i % 7));
-            e.at[e.n++] = (entry){ copy_of(buf_slice(&key)), trailer_of(seq, put ? KIND_PUT : KIND_DELETE), copy_of(buf_slice(&value)) };
+            for (size_t i = 0; i < len; i++)
+                (void)buf_append_byte(&value, noise ? (uint8_t)rng_next(r) : (uint8_t)('a' + i % 7));
+            e.at[e.n++] = (entry){ copy_of(buf_slice(&key)), trailer_of(seq, put ? KIND_PUT : KIND_DELETE),
+                                   copy_of(buf_slice(&value)) };
         }
     }
     chr_buf_free(&key);
     chr_buf_free(&value);
     qsort(e.at, e.n, sizeof *e.at, order_entries);
-    size_t kept = 0;   /* the same key at the same seq occurs once */
+    size_t kept = 0; /* the same key at the same seq occurs once */
     for (size_t i = 0; i < e.n; i++) {
-        bool twin = kept > 0 && slice_equal(e.at[kept - 1].key, e.at[i].key) && trailer_seq(e.at[kept - 1].trailer) == trailer_seq(e.at[i].trailer);
+        bool twin = kept > 0 && slice_equal(e.at[kept - 1].key, e.at[i].key) &&
+                    trailer_seq(e.at[kept - 1].trailer) == trailer_seq(e.at[i].trailer);
         if (twin) {
             free((void *)(uintptr_t)e.at[i].key.data);
             free((void *)(uintptr_t)e.at[i].value.data);

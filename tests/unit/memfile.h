@@ -7,14 +7,18 @@
 #include <stdatomic.h>
 
 typedef struct memfile {
-    env_file         base;        /* first: what env functions are given */
-    env              env;
-    buf              bytes;
-    _Atomic(uint64_t) reads;      /* calls so far */
-    uint64_t         writes;
-    uint64_t         fail_read;   /* the call of this number fails with CHR_IO; 0: none */
-    uint64_t         fail_write;
-    unsigned         closed;
+    env_file          base; /* first: what env functions are given */
+    env               env;
+    buf               bytes;
+    _Atomic(uint64_t) reads; /* calls so far */
+    uint64_t          writes;
+    uint64_t          fail_read; /* the call of this number fails with CHR_IO; 0: none */
+    uint64_t          fail_write;
+    unsigned          closed;
+    struct {
+        uint64_t offset, len;
+    } ahead[64]; /* what was asked for in advance */
+    size_t n_ahead;
 } memfile;
 
 static chr_status memfile_pread(env_file *f, void *to, size_t len, uint64_t offset, size_t *got)
@@ -42,9 +46,10 @@ static chr_status memfile_size(env_file *f, uint64_t *bytes)
 }
 static void memfile_advise(env_file *f, uint64_t offset, uint64_t len)
 {
-    (void)f;
-    (void)offset;
-    (void)len;
+    memfile *m = (memfile *)f;
+    if (m->n_ahead == sizeof m->ahead / sizeof *m->ahead) return;
+    m->ahead[m->n_ahead].offset = offset;
+    m->ahead[m->n_ahead++].len = len;
 }
 static void memfile_close(env_file *f) { ((memfile *)f)->closed++; }
 

@@ -28,7 +28,7 @@ static buf build(const entries *e)
 
 static void assert_stands(const block_cursor *c, const entries *e, size_t i)
 {
-    if (i >= e->n) {   /* n, and -1 */
+    if (i >= e->n) { /* n, and -1 */
         assert_false(c->valid);
         assert_null(c->problem);
         return;
@@ -87,7 +87,7 @@ static void compare_searches(rng *r, const block *b, const entries *e, key_style
             }
             assert_stands(&c, e, i);
         }
-        if (c.valid) {   /* a cursor may seek the key it stands on */
+        if (c.valid) { /* a cursor may seek the key it stands on */
             block_cursor_seek(&c, buf_slice(&c.key), c.trailer);
             assert_stands(&c, e, i);
         }

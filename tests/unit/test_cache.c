@@ -12,7 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { BLOCK = 1000 };
+static const size_t BLOCK = 1000;
 
 /* A block whose bytes say which it is. */
 static void *block_bytes(uint64_t file_no, uint64_t offset, size_t len)
@@ -95,7 +95,7 @@ static void a_held_block_stays_whatever_happens(void **state)
     (void)state;
     cache        *c = cache_new(20 * BLOCK);
     cache_handle *held[40];
-    for (uint64_t i = 0; i < 40; i++) held[i] = put(c, 1, i);   /* more than fit: the last ones are not kept */
+    for (uint64_t i = 0; i < 40; i++) held[i] = put(c, 1, i); /* more than fit: the last ones are not kept */
     assert_true(cache_get_stats(c).bytes <= 20 * BLOCK);
     cache_drop_file(c, 1);
     assert_int_equal(cache_get_stats(c).bytes, 0);
@@ -128,7 +128,11 @@ static void a_cache_of_no_size_keeps_nothing_and_still_serves(void **state)
     cache_free(c);
 }
 
-typedef struct stress { cache *c; uint64_t seed; _Atomic(uint64_t) *wrong; } stress;
+typedef struct stress {
+    cache             *c;
+    uint64_t           seed;
+    _Atomic(uint64_t) *wrong;
+} stress;
 
 static void *use_at_random(void *arg)
 {
@@ -137,8 +141,8 @@ static void *use_at_random(void *arg)
     cache_handle *held[8] = { 0 };
     uint64_t      file[8] = { 0 }, offset[8] = { 0 };
     for (int round = 0; round < 40000; round++) {
-        size_t   i = rng_below(&r, 8);
-        size_t   len = 1 + (size_t)(offset[i] * 37 % 900);
+        size_t i = rng_below(&r, 8);
+        size_t len = 1 + (size_t)(offset[i] * 37 % 900);
         if (held[i]) {
             if (!is_block(held[i], file[i], offset[i], len)) atomic_fetch_add(x->wrong, 1);
             cache_release(x->c, held[i]);
@@ -150,7 +154,8 @@ static void *use_at_random(void *arg)
         if (!held[i]) held[i] = cache_insert(x->c, file[i], offset[i], block_bytes(file[i], offset[i], len), len);
         if (!held[i] || !is_block(held[i], file[i], offset[i], len)) atomic_fetch_add(x->wrong, 1);
         if (rng_below(&r, 2000) == 0) cache_drop_file(x->c, rng_below(&r, 4));
-        if (rng_below(&r, 1000) == 0 && cache_get_stats(x->c).bytes > cache_get_stats(x->c).capacity) atomic_fetch_add(x->wrong, 1);
+        if (rng_below(&r, 1000) == 0 && cache_get_stats(x->c).bytes > cache_get_stats(x->c).capacity)
+            atomic_fetch_add(x->wrong, 1);
     }
     for (int i = 0; i < 8; i++)
         if (held[i]) cache_release(x->c, held[i]);
@@ -162,7 +167,7 @@ static void many_threads_always_get_the_block_they_asked_for(void **state)
     (void)state;
     enum { THREADS = 6 };
     rng               r = { test_seed() };
-    size_t            sizes[] = { 100000, 2 << 20 };   /* one shard that is always full; several with room */
+    size_t            sizes[] = { 100000, 2 << 20 }; /* one shard that is always full; several with room */
     _Atomic(uint64_t) wrong = 0;
     for (int round = 0; round < 2; round++) {
         cache    *c = cache_new(sizes[round]);

@@ -37,7 +37,8 @@ static void keys_that_are_there_always_pass(void **state)
         for (uint32_t bits = 1; bits <= 40; bits += 3) {
             buf filter = filter_of(counts[i], bits);
             assert_null(filter_check(buf_slice(&filter)));
-            for (uint64_t k = 0; k < counts[i]; k++) assert_true(filter_may_hold(buf_slice(&filter), hash_of_number(k)));
+            for (uint64_t k = 0; k < counts[i]; k++)
+                assert_true(filter_may_hold(buf_slice(&filter), hash_of_number(k)));
             chr_buf_free(&filter);
         }
     }
@@ -46,7 +47,10 @@ static void keys_that_are_there_always_pass(void **state)
 static void about_one_absent_key_in_a_hundred_passes_at_ten_bits(void **state)
 {
     (void)state;
-    struct { uint32_t bits; double most; } cases[] = { { 5, 0.11 }, { 10, 0.0125 }, { 15, 0.0025 }, { 20, 0.0008 } };
+    struct {
+        uint32_t bits;
+        double   most;
+    } cases[] = { { 5, 0.11 }, { 10, 0.0125 }, { 15, 0.0025 }, { 20, 0.0008 } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         buf    filter = filter_of(50000, cases[i].bits);
         double share = passing_share(buf_slice(&filter), 1000000, 200000);
@@ -93,7 +97,8 @@ static void a_filter_of_random_bytes_is_read_within_its_bounds(void **state)
         for (size_t i = 0; i < len; i++) bytes[i] = (char)rng_next(&r);
         bytes[len - 1] = (char)(1 + rng_below(&r, 16));
         assert_null(filter_check(chr_bytes(bytes, len)));
-        for (int i = 0; i < 500; i++) (void)filter_may_hold(chr_bytes(bytes, len), rng_next(&r) | (i % 3 ? 0 : UINT64_C(0xffffffff) << 32));
+        for (int i = 0; i < 500; i++)
+            (void)filter_may_hold(chr_bytes(bytes, len), rng_next(&r) | (i % 3 ? 0 : UINT64_C(0xffffffff) << 32));
         free(bytes);
     }
 }

@@ -870,6 +870,7 @@ static void iterators_keep_to_their_bounds_around_the_internal_keys(void **state
 /* ---- watchers ---- */
 
 typedef struct watcher {
+    store           *s;
     store_watch     *watch;
     bool             hold;
     _Atomic(int)     told;
@@ -888,6 +889,7 @@ static bool hear(void *arg, const change *c)
              (int)c->key.len, c->key.len ? c->key.data : "", c->end.data ? ".." : "", (int)c->end.len,
              c->end.len ? c->end.data : "");
     assert_true(c->origin == NULL || c->origin == w);
+    assert_true(store_ack_seq(w->s) < c->seq);   /* nobody is told before the watcher is */
     return w->hold;
 }
 
@@ -897,7 +899,7 @@ static void a_watcher_hears_of_each_change_and_holds_it_back(void **state)
 {
     fixture     *f = *state;
     store       *s = f->s;
-    watcher      w = { .hold = true };
+    watcher      w = { .s = s, .hold = true };
     _Atomic(int) acks = 0;
     slice        keys[] = { chr_str("a"), chr_str("b") };
     uint64_t     seq = 0, second = 0;
@@ -931,7 +933,7 @@ static void a_watcher_hears_of_each_change_and_holds_it_back(void **state)
     assert_int_equal(store_wait(s, second), CHR_OK);
     assert_true(store_ack_seq(s) >= second);
 
-    w = (watcher){ 0 };
+    w = (watcher){ .s = s };
     assert_int_equal(store_watch_add(s, hear, &w, &w.watch), CHR_OK);
     t = txn_begin(s, NULL, 0);
     assert_int_equal(txn_delete_range(t, OBJECT_KEY, keys[0], keys[1]), CHR_OK);

@@ -19,7 +19,8 @@
 #define PATH "/store/000007.table"
 enum { FILE_NO = 7 };
 
-static table_info write_table(env_file *file, const entries *e, const range_tombstone *ranges, size_t n_ranges, table_options options)
+static table_info write_table(env_file *file, const entries *e, const range_tombstone *ranges, size_t n_ranges,
+                              table_options options)
 {
     table_builder *b;
     table_info     info;
@@ -37,7 +38,7 @@ static table_info write_table(env_file *file, const entries *e, const range_tomb
 
 static void assert_at(const iter *it, const entries *e, size_t i)
 {
-    if (i >= e->n) {   /* n, and -1 */
+    if (i >= e->n) { /* n, and -1 */
         assert_false(it->valid);
         assert_int_equal(it->status, CHR_OK);
         return;
@@ -78,7 +79,8 @@ static void compare_get(table *t, cache *c, const entries *e, slice key, uint64_
     }
 }
 
-static void compare_searches(rng *r, table *t, cache *c, const entries *e, key_style style, table_access access, int rounds)
+static void compare_searches(rng *r, table *t, cache *c, const entries *e, key_style style, table_access access,
+                             int rounds)
 {
     iter *it = table_iter_new(t, access);
     buf   key = { 0 };
@@ -156,13 +158,15 @@ static void a_table_gives_back_what_was_put_in_with_every_codec(void **state)
     rng r = { test_seed() };
     for (int round = 0; round < 120; round++) {
         static const size_t sizes[] = { 0, 1, 7, 60, 400, 1500 };
-        key_style     style = (key_style)(round % KEY_STYLES);
-        size_t        n = sizes[rng_below(&r, 6)];
-        table_options options = { 64 + rng_below(&r, 3000), (uint32_t)rng_below(&r, 3) * 7, (chr_compression)(round / 4 % 3) };
-        entries       e = random_entries(&r, style, style == KEYS_HUGE ? n / 20 : n, 1 + rng_below(&r, 30), rng_below(&r, 4) ? 300 : 40000);
-        memfile       file;
-        cache        *c = cache_new(rng_below(&r, 2) ? 20000 : 4 << 20);
-        table        *t;
+        key_style           style = (key_style)(round % KEY_STYLES);
+        size_t              n = sizes[rng_below(&r, 6)];
+        table_options       options = { 64 + rng_below(&r, 3000), (uint32_t)rng_below(&r, 3) * 7,
+                                        (chr_compression)(round / 4 % 3) };
+        entries             e = random_entries(&r, style, style == KEYS_HUGE ? n / 20 : n, 1 + rng_below(&r, 30),
+                                   rng_below(&r, 4) ? 300 : 40000);
+        memfile             file;
+        cache              *c = cache_new(rng_below(&r, 2) ? 20000 : 4 << 20);
+        table              *t;
         memfile_init(&file, PATH);
         table_info said = write_table(&file.base, &e, NULL, 0, options);
         assert_int_equal(said.file_bytes, file.bytes.len);
@@ -190,8 +194,9 @@ static void one_key_with_more_versions_than_a_block_holds_is_read_at_every_seq(v
     enum { VERSIONS = 500 };
     entries e = { calloc(VERSIONS + 2, sizeof(entry)), 0 };
     e.at[e.n++] = (entry){ copy_of(chr_str("key")), trailer_of(9, KIND_PUT), copy_of(chr_str("before")) };
-    for (uint64_t seq = 2 * VERSIONS; seq > 0; seq -= 2)
-        e.at[e.n++] = (entry){ copy_of(chr_str("keys")), trailer_of(seq, seq % 3 ? KIND_PUT : KIND_DELETE), copy_of(chr_str("a value of some length")) };
+    for (uint64_t seq = 2 * (uint64_t)VERSIONS; seq > 0; seq -= 2)
+        e.at[e.n++] = (entry){ copy_of(chr_str("keys")), trailer_of(seq, seq % 3 ? KIND_PUT : KIND_DELETE),
+                               copy_of(chr_str("a value of some length")) };
     e.at[e.n++] = (entry){ copy_of(chr_str("keysa")), trailer_of(9, KIND_PUT), copy_of(chr_str("after")) };
     memfile file;
     cache  *c = cache_new(1 << 20);
@@ -199,7 +204,7 @@ static void one_key_with_more_versions_than_a_block_holds_is_read_at_every_seq(v
     memfile_init(&file, PATH);
     table_info said = write_table(&file.base, &e, NULL, 0, (table_options){ 200, 10, CHR_COMPRESS_NONE });
     assert_int_equal(table_open(&file.base, FILE_NO, c, &t), CHR_OK);
-    for (uint64_t seq = 0; seq <= 2 * VERSIONS + 2; seq++) {
+    for (uint64_t seq = 0; seq <= 2 * (uint64_t)VERSIONS + 2; seq++) {
         compare_get(t, c, &e, chr_str("keys"), seq);
         compare_get(t, c, &e, chr_str("key"), seq);
         compare_get(t, c, &e, chr_str("keysa"), seq);
@@ -253,10 +258,18 @@ static void the_longest_keys_and_values_go_through_every_codec(void **state)
 static void range_tombstones_come_back_and_widen_the_bounds(void **state)
 {
     (void)state;
-    entry           at[] = { { chr_str("d"), trailer_of(5, KIND_PUT), chr_str("x") }, { chr_str("m"), trailer_of(6, KIND_PUT), chr_str("y") } };
+    entry           at[] = { { chr_str("d"), trailer_of(5, KIND_PUT), chr_str("x") },
+                             { chr_str("m"), trailer_of(6, KIND_PUT), chr_str("y") } };
     entries         e = { at, 2 };
-    range_tombstone ranges[] = { { chr_str("e"), chr_str("z"), 9 }, { chr_str("a"), chr_str("f"), 3 }, { chr_str(""), chr_str("b"), 20 } };
-    struct { size_t entries, first, n; const char *smallest, *largest; bool exclusive; uint64_t min_seq, max_seq; } cases[] = {
+    range_tombstone ranges[] = { { chr_str("e"), chr_str("z"), 9 },
+                                 { chr_str("a"), chr_str("f"), 3 },
+                                 { chr_str(""), chr_str("b"), 20 } };
+    struct {
+        size_t      entries, first, n;
+        const char *smallest, *largest;
+        bool        exclusive;
+        uint64_t    min_seq, max_seq;
+    } cases[] = {
         { 2, 0, 3, "", "z", true, 3, 20 },
         { 2, 1, 1, "a", "m", false, 3, 6 },
         { 0, 1, 2, "", "f", true, 3, 20 },
@@ -268,7 +281,8 @@ static void range_tombstones_come_back_and_widen_the_bounds(void **state)
         table  *t;
         memfile_init(&file, PATH);
         e.n = cases[i].entries;
-        table_info said = write_table(&file.base, &e, ranges + cases[i].first, cases[i].n, (table_options){ 4096, 10, CHR_COMPRESS_LZ4 });
+        table_info said = write_table(&file.base, &e, ranges + cases[i].first, cases[i].n,
+                                      (table_options){ 4096, 10, CHR_COMPRESS_LZ4 });
         assert_int_equal(table_open(&file.base, FILE_NO, c, &t), CHR_OK);
         const table_info *info = table_get_info(t);
         assert_true(slice_equal(buf_slice(&info->smallest), chr_str(cases[i].smallest)));
@@ -283,7 +297,9 @@ static void range_tombstones_come_back_and_widen_the_bounds(void **state)
             slice    key = k ? chr_str(letter) : chr_str("");
             uint64_t covered = 0;
             for (size_t n = cases[i].first; n < cases[i].first + cases[i].n; n++)
-                if (slice_compare(ranges[n].start, key) <= 0 && slice_compare(key, ranges[n].end) < 0 && ranges[n].seq > covered) covered = ranges[n].seq;
+                if (slice_compare(ranges[n].start, key) <= 0 && slice_compare(key, ranges[n].end) < 0 &&
+                    ranges[n].seq > covered)
+                    covered = ranges[n].seq;
             assert_int_equal(rangedel_covers(set, key, SEQ_MAX), covered);
         }
         compare_walks(t, &e, TABLE_CACHED);
@@ -310,7 +326,8 @@ static void the_size_told_while_building_is_close_to_what_the_file_gets(void **s
             char key[32], value[64];
             snprintf(key, sizeof key, "user:%012d", i * 37);
             snprintf(value, sizeof value, "%d and then some text that shrinks", i * i % 1000);
-            assert_int_equal(table_builder_add(b, chr_str(key), trailer_of((uint64_t)i, KIND_PUT), chr_str(value)), CHR_OK);
+            assert_int_equal(table_builder_add(b, chr_str(key), trailer_of((uint64_t)i, KIND_PUT), chr_str(value)),
+                             CHR_OK);
         }
         uint64_t said = table_builder_bytes(b);
         assert_int_equal(table_builder_finish(b, &info), CHR_OK);
@@ -321,6 +338,76 @@ static void the_size_told_while_building_is_close_to_what_the_file_gets(void **s
     }
 }
 
+static void a_scan_reads_ahead_more_and_more_and_a_sequential_one_in_big_pieces(void **state)
+{
+    (void)state;
+    enum { ENTRIES = 3000 };
+    const uint64_t KIB = 1024;
+    char    value[1000] = { 0 };
+    memfile file;
+    table  *t;
+    cache  *c = cache_new(64 << 20);
+    memfile_init(&file, PATH);
+    table_options  options = { 8192, 10, CHR_COMPRESS_NONE };
+    table_builder *b;
+    table_info     info;
+    assert_int_equal(table_builder_new(&file.base, FILE_NO, &options, &b), CHR_OK);
+    for (int i = 0; i < ENTRIES; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "%08d", i);
+        assert_int_equal(table_builder_add(b, chr_str(key), trailer_of(1, KIND_PUT), chr_bytes(value, sizeof value)),
+                         CHR_OK);
+    }
+    assert_int_equal(table_builder_finish(b, &info), CHR_OK);
+    table_builder_free(b);
+    assert_int_equal(table_open(&file.base, FILE_NO, c, &t), CHR_OK);
+    uint64_t data_end = t->index.block_at[t->index.n];
+
+    /* Point reads ask for nothing more than they need. */
+    iter *it = table_iter_new(t, TABLE_CACHED);
+    iter_seek(it, chr_str("00001000"), 0);
+    iter_seek(it, chr_str("00002000"), 0);
+    assert_int_equal(file.n_ahead, 0);
+    cache_drop_file(c, FILE_NO);
+
+    for (int back = 0; back < 2; back++) {
+        file.n_ahead = 0;
+        for (back ? iter_last(it) : iter_first(it); it->valid; back ? iter_prev(it) : iter_next(it)) {
+        }
+        assert_int_equal(it->status, CHR_OK);
+        assert_true(file.n_ahead > 6);
+        uint64_t size = 8 * KIB;
+        for (size_t i = 0; i < file.n_ahead; i++, size = size < 256 * KIB ? 2 * size : size) {
+            assert_true(file.ahead[i].offset + file.ahead[i].len <= data_end);
+            if (i + 1 < file.n_ahead) assert_int_equal(file.ahead[i].len, size);
+        }
+        /* Blocks that are in the cache are not asked for. */
+        file.n_ahead = 0;
+        for (iter_first(it); it->valid; iter_next(it)) {
+        }
+        assert_int_equal(file.n_ahead, 0);
+        cache_drop_file(c, FILE_NO);
+    }
+    iter_free(it);
+
+    uint64_t bytes = cache_get_stats(c).bytes;
+    it = table_iter_new(t, TABLE_SEQUENTIAL);
+    file.reads = 0;
+    for (iter_first(it); it->valid; iter_next(it)) {
+    }
+    assert_in_range(file.reads, 3, 4);
+    file.reads = 0;
+    for (iter_last(it); it->valid; iter_prev(it)) {
+    }
+    assert_in_range(file.reads, 2, 4);   /* the end is there still */
+    assert_int_equal(cache_get_stats(c).bytes, bytes);
+    iter_free(it);
+    table_free(t);
+    table_info_free(&info);
+    memfile_free(&file);
+    cache_free(c);
+}
+
 /* ---- damage ---- */
 
 static void assert_corrupt(chr_status st, const char *message)
@@ -329,7 +416,8 @@ static void assert_corrupt(chr_status st, const char *message)
     assert_non_null(strstr(message, PATH " at offset "));
 }
 
-/* Asks a table, which may be damaged, for everything: each answer is right or CHR_CORRUPT. Returns how often the latter. */
+/* Asks a table, which may be damaged, for everything: each answer is right or CHR_CORRUPT. Returns how often the
+ * latter. */
 static int ask_everything(memfile *file, const entries *e, const rangedel *ranges)
 {
     cache     *c = cache_new(1 << 20);
@@ -353,7 +441,8 @@ static int ask_everything(memfile *file, const entries *e, const rangedel *range
             assert_corrupt(st, chr_message());
             corrupt++;
         }
-        assert_int_equal(rangedel_covers(table_rangedels(t), e->at[i].key, SEQ_MAX), rangedel_covers(ranges, e->at[i].key, SEQ_MAX));
+        assert_int_equal(rangedel_covers(table_rangedels(t), e->at[i].key, SEQ_MAX),
+                         rangedel_covers(ranges, e->at[i].key, SEQ_MAX));
     }
     for (int access = TABLE_CACHED; access <= TABLE_SEQUENTIAL; access++) {
         iter  *it = table_iter_new(t, (table_access)access);
@@ -375,7 +464,7 @@ static int ask_everything(memfile *file, const entries *e, const rangedel *range
         assert_corrupt(st, chr_message());
         corrupt++;
     } else {
-        assert_int_equal(corrupt, 0);   /* verifying finds whatever reading does */
+        assert_int_equal(corrupt, 0); /* verifying finds whatever reading does */
     }
     table_free(t);
     file->closed = 0;
@@ -388,7 +477,8 @@ static void every_flipped_byte_is_noticed_and_none_gives_a_wrong_answer(void **s
     (void)state;
     rng             r = { test_seed() };
     entries         e = random_entries(&r, KEYS_COUNTED, 60, 4, 40);
-    range_tombstone ranges[] = { { chr_str("user:000000010000"), chr_str("user:000000050000"), 77 }, { chr_str("x"), chr_str("z"), 99 } };
+    range_tombstone ranges[] = { { chr_str("user:000000010000"), chr_str("user:000000050000"), 77 },
+                                 { chr_str("x"), chr_str("z"), 99 } };
     rangedel       *set = rangedel_new(ranges, 2);
     for (int codec = CHR_COMPRESS_NONE; codec <= CHR_COMPRESS_ZSTD; codec++) {
         memfile file;
@@ -452,7 +542,8 @@ static void a_table_or_a_block_in_the_place_of_another_is_refused(void **state)
 {
     (void)state;
     /* Two blocks of the same length. */
-    entry   at[] = { { chr_str("a"), trailer_of(1, KIND_PUT), chr_str("one") }, { chr_str("b"), trailer_of(1, KIND_PUT), chr_str("two") } };
+    entry   at[] = { { chr_str("a"), trailer_of(1, KIND_PUT), chr_str("one") },
+                     { chr_str("b"), trailer_of(1, KIND_PUT), chr_str("two") } };
     entries e = { at, 2 };
     memfile file;
     cache  *c = cache_new(1 << 20);
@@ -466,7 +557,7 @@ static void a_table_or_a_block_in_the_place_of_another_is_refused(void **state)
     size_t len = (size_t)t->index.block_at[1];
     assert_int_equal(t->index.block_at[2], 2 * len);
     assert_true(buf_reserve(&file.bytes, len));
-    memmove(file.bytes.data + len, file.bytes.data, len);   /* the first block again instead of the second */
+    memmove(file.bytes.data + len, file.bytes.data, len); /* the first block again instead of the second */
     entry         found;
     cache_handle *pin;
     assert_corrupt(table_get(t, chr_str("b"), 5, &found, &pin), chr_message());
@@ -483,16 +574,17 @@ static void verifying_notices_a_table_that_is_sealed_but_says_what_is_not_so(voi
 {
     (void)state;
     /* A filter that denies a key: its bits are cleared and its checksum made anew, as a bug in building would. */
-    entry   at[] = { { chr_str("a"), trailer_of(1, KIND_PUT), chr_str("one") }, { chr_str("b"), trailer_of(1, KIND_PUT), chr_str("two") } };
+    entry   at[] = { { chr_str("a"), trailer_of(1, KIND_PUT), chr_str("one") },
+                     { chr_str("b"), trailer_of(1, KIND_PUT), chr_str("two") } };
     entries e = { at, 2 };
     memfile file;
     cache  *c = cache_new(1 << 20);
     table  *t;
     memfile_init(&file, PATH);
     table_info said = write_table(&file.base, &e, NULL, 0, (table_options){ 4096, 10, CHR_COMPRESS_NONE });
-    char    *footer = file.bytes.data + file.bytes.len - TABLE_FOOTER_BYTES;
-    uint64_t at_filter = get_u64(footer + FOOTER_SECTIONS_AT), len = get_u64(footer + FOOTER_LENGTHS);
-    char    *filter = file.bytes.data + at_filter;
+    char      *footer = file.bytes.data + file.bytes.len - TABLE_FOOTER_BYTES;
+    uint64_t   at_filter = get_u64(footer + FOOTER_SECTIONS_AT), len = get_u64(footer + FOOTER_LENGTHS);
+    char      *filter = file.bytes.data + at_filter;
     memset(filter, 0, FILTER_BLOCK_BYTES);
     put_u32(filter + len + 1, checksum32(chr_bytes(filter, len + 1), table_seed(FILE_NO, at_filter)));
     assert_int_equal(table_open(&file.base, FILE_NO, c, &t), CHR_OK);
@@ -587,12 +679,12 @@ static void a_failed_write_ends_the_building(void **state)
 
 static void check_on(env *e, const char *dir)
 {
-    rng      r = { test_seed() };
-    entries  model = random_entries(&r, KEYS_PATHS, 3000, 3, 20000);
-    cache   *c = cache_new(1 << 20);
-    char     path[512];
+    rng       r = { test_seed() };
+    entries   model = random_entries(&r, KEYS_PATHS, 3000, 3, 20000);
+    cache    *c = cache_new(1 << 20);
+    char      path[512];
     env_file *file;
-    table   *t;
+    table    *t;
     snprintf(path, sizeof path, "%s/000007.table", dir);
     assert_int_equal(env_open(e, path, ENV_CREATE, &file), CHR_OK);
     table_info said = write_table(file, &model, NULL, 0, (table_options){ 8192, 10, CHR_COMPRESS_LZ4 });
@@ -632,7 +724,13 @@ static void a_table_works_on_the_simulated_disk(void **state)
     env_sim_free(e);
 }
 
-typedef struct reading { table *t; cache *c; const entries *e; uint64_t seed; bool right; } reading;
+typedef struct reading {
+    table         *t;
+    cache         *c;
+    const entries *e;
+    uint64_t       seed;
+    bool           right;
+} reading;
 
 static void *read_at_random(void *arg)
 {
@@ -653,7 +751,8 @@ static void *read_at_random(void *arg)
         }
         if (round % 8) continue;
         iter_seek(it, want->key, want->trailer);
-        for (int step = 0; step < 20 && it->valid && x->right; step++, iter_next(it)) x->right = entry_is(&it->at, &x->e->at[i + (size_t)step]);
+        for (int step = 0; step < 20 && it->valid && x->right; step++, iter_next(it))
+            x->right = entry_is(&it->at, &x->e->at[i + (size_t)step]);
         x->right = x->right && it->status == CHR_OK;
         if (round % 500 == 0) cache_drop_file(x->c, FILE_NO);
     }
@@ -696,6 +795,7 @@ int main(void)
         cmocka_unit_test(the_longest_keys_and_values_go_through_every_codec),
         cmocka_unit_test(range_tombstones_come_back_and_widen_the_bounds),
         cmocka_unit_test(the_size_told_while_building_is_close_to_what_the_file_gets),
+        cmocka_unit_test(a_scan_reads_ahead_more_and_more_and_a_sequential_one_in_big_pieces),
         cmocka_unit_test(every_flipped_byte_is_noticed_and_none_gives_a_wrong_answer),
         cmocka_unit_test(a_table_cut_short_or_with_bytes_behind_it_is_refused),
         cmocka_unit_test(a_table_or_a_block_in_the_place_of_another_is_refused),

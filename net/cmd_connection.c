@@ -1,0 +1,109 @@
+/* Commands about the connection itself. */
+#include "net/command.h"
+
+#include "net/server_internal.h"
+
+void cmd_ping(request *r)
+{
+    if (r->n > 2) reply_wrong_arity(r);
+    else if (r->n == 2) reply_value(r, r->args[1]);
+    else reply_text(r, "PONG");
+}
+
+void cmd_echo(request *r) { reply_value(r, r->args[1]); }
+
+void cmd_quit(request *r)
+{
+    reply_ok(r);
+    r->session->closing = true;
+}
+
+void cmd_reset(request *r)
+{
+    r->session->resp = 2;
+    r->session->name.len = 0;
+    reply_text(r, "RESET");
+}
+
+void cmd_select(request *r)
+{
+    int64_t index;
+    if (!parse_int64(r->args[1], &index)) reply_error(r, "ERR value is not an integer or out of range");
+    else if (index != 0) reply_error(r, "ERR DB index is out of range");
+    else reply_ok(r);
+}
+
+static bool set_name(request *r, slice name)
+{
+    for (size_t i = 0; i < name.len; i++)
+        if (name.data[i] < '!' || name.data[i] > '~') {
+            reply_error(r, "ERR Client names cannot contain spaces, newlines or special characters.");
+            return false;
+        }
+    if (buf_set(&r->session->name, name)) return true;
+    reply_status(r, CHR_NO_MEMORY);
+    return false;
+}
+
+void cmd_hello(request *r)
+{
+    int64_t version = r->session->resp;
+    if (r->n > 1 && (!parse_int64(r->args[1], &version) || version < 2 || version > 3)) {
+        if (parse_int64(r->args[1], &version)) reply_error(r, "NOPROTO unsupported protocol version");
+        else reply_error(r, "ERR Protocol version is not an integer or out of range");
+        return;
+    }
+    for (size_t i = 2; i < r->n; i++) {
+        if (argument_is(r->args[i], "setname") && i + 1 < r->n) {
+            if (!set_name(r, r->args[++i])) return;
+        } else if (argument_is(r->args[i], "auth") && i + 2 < r->n) {
+            reply_error(r, "ERR AUTH <password> called without any password configured for the default user. "
+                           "Are you sure your configuration is correct?");
+            return;
+        } else {
+            reply_error(r, "ERR Syntax error in HELLO option '%.*s'", (int)(r->args[i].len < 64 ? r->args[i].len : 64), r->args[i].data);
+            return;
+        }
+    }
+    r->session->resp = (int)version;
+    reply_map(r, 7);
+    reply_value(r, chr_str("server"));
+    reply_value(r, chr_str("chronos"));
+    reply_value(r, chr_str("version"));
+    reply_value(r, chr_str(CHR_VERSION));
+    reply_value(r, chr_str("proto"));
+    reply_integer(r, r->session->resp);
+    reply_value(r, chr_str("id"));
+    reply_integer(r, (int64_t)r->session->id);
+    reply_value(r, chr_str("mode"));
+    reply_value(r, chr_str("standalone"));
+    reply_value(r, chr_str("role"));
+    reply_value(r, chr_str("master"));
+    reply_value(r, chr_str("modules"));
+    reply_array(r, 0);
+}
+
+void cmd_client(request *r)
+{
+    slice what = r->args[1];
+    if (argument_is(what, "id") && r->n == 2) {
+        reply_integer(r, (int64_t)r->session->id);
+    } else if (argument_is(what, "getname") && r->n == 2) {
+        if (r->session->name.len) reply_value(r, buf_slice(&r->session->name));
+        else reply_null(r);
+    } else if (argument_is(what, "setname") && r->n == 3) {
+        if (set_name(r, r->args[2])) reply_ok(r);
+    } else if (argument_is(what, "setinfo") && r->n == 4) {
+        if (argument_is(r->args[2], "lib-name") || argument_is(r->args[2], "lib-ver")) reply_ok(r);
+        else reply_error(r, "ERR Unrecognized option '%.*s'", (int)(r->args[2].len < 64 ? r->args[2].len : 64), r->args[2].data);
+    } else if (argument_is(what, "info") && r->n == 2) {
+        buf text = { 0 };
+        buf_printf(&text, "id=%llu addr=%s name=%.*s resp=%d\n", (unsigned long long)r->session->id, r->session->address,
+                   (int)r->session->name.len, r->session->name.data ? r->session->name.data : "", r->session->resp);
+        reply_verbatim(r, buf_slice(&text));
+        chr_buf_free(&text);
+    } else {
+        reply_error(r, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try CLIENT HELP.",
+                    (int)(what.len < 64 ? what.len : 64), what.data);
+    }
+}

@@ -1,0 +1,341 @@
+/* Commands on keys. */
+#include "net/command.h"
+
+#include "net/cursors.h"
+#include "net/glob.h"
+#include "net/server_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    KEYS_BYTES_MAX = 256 << 20,   /* of a reply to KEYS, which lies in memory whole */
+    SCAN_COUNT = 10,
+};
+
+void cmd_del(request *r)
+{
+    size_t   n = r->n - 1;
+    int64_t  gone = 0;
+    uint64_t seq = 0;
+    txn     *t = txn_begin(r->store, r->args + 1, n);
+    if (!t) {
+        reply_status(r, CHR_NO_MEMORY);
+        return;
+    }
+    chr_status st = CHR_OK;
+    for (size_t i = 1; i < r->n && st == CHR_OK; i++) {
+        bool existed = false;
+        st = txn_delete(t, OBJECT_KEY, r->args[i], &existed);
+        gone += existed;
+    }
+    if (st == CHR_OK) st = txn_commit(t, &seq);
+    else txn_abort(t);
+    request_saw(r, seq);
+    if (st != CHR_OK) reply_status(r, st);
+    else if (!request_is_line(r)) reply_integer(r, gone);
+    else if (n == 1) reply_text(r, gone ? "OK_DELETED" : "NULL");
+    else reply_integer(r, gone);
+}
+
+void cmd_exists(request *r)
+{
+    int64_t found = 0;
+    for (size_t i = 1; i < r->n; i++) {
+        uint64_t   seq = 0;
+        chr_status st = store_stat(r->store, NULL, OBJECT_KEY, r->args[i], NULL, &seq);
+        request_saw(r, seq);
+        if (st != CHR_OK && st != CHR_NOT_FOUND) {
+            reply_status(r, st);
+            return;
+        }
+        found += st == CHR_OK;
+    }
+    reply_integer(r, found);
+}
+
+/* ---- expiry ---- */
+
+static void expire(request *r, int64_t unit_ms)
+{
+    slice       key = r->args[1];
+    int64_t     v, now = store_now_ms(r->store);
+    uint64_t    seq = 0;
+    bool        nx = false, xx = false, gt = false, lt = false;
+    object_meta meta;
+    if (!parse_int64(r->args[2], &v)) {
+        reply_error(r, "ERR value is not an integer or out of range");
+        return;
+    }
+    if (__builtin_mul_overflow(v, unit_ms, &v) || __builtin_add_overflow(v, now, &v)) {
+        reply_error(r, "ERR invalid expire time in '%s' command", r->command->name);
+        return;
+    }
+    for (size_t i = 3; i < r->n; i++) {
+        slice a = r->args[i];
+        if (argument_is(a, "nx")) nx = true;
+        else if (argument_is(a, "xx")) xx = true;
+        else if (argument_is(a, "gt")) gt = true;
+        else if (argument_is(a, "lt")) lt = true;
+        else {
+            reply_error(r, "ERR Unsupported option %.*s", (int)(a.len < 64 ? a.len : 64), a.data);
+            return;
+        }
+    }
+    if (nx && (xx || gt || lt)) {
+        reply_error(r, "ERR NX and XX, GT or LT options at the same time are not compatible");
+        return;
+    }
+    if (gt && lt) {
+        reply_error(r, "ERR GT and LT options at the same time are not compatible");
+        return;
+    }
+    txn *t = txn_begin(r->store, &key, 1);
+    if (!t) {
+        reply_status(r, CHR_NO_MEMORY);
+        return;
+    }
+    chr_status st = txn_stat(t, OBJECT_KEY, key, &meta);
+    bool       done = false;
+    if (st == CHR_OK) {
+        uint64_t has = meta.expire_ms ? meta.expire_ms : UINT64_MAX, wants = v > 0 ? (uint64_t)v : 0;
+        done = !(nx && meta.expire_ms) && !(xx && !meta.expire_ms) && !(gt && wants <= has) && !(lt && wants >= has);
+        if (done && v <= now) {
+            st = txn_delete(t, OBJECT_KEY, key, NULL);   /* it has expired already */
+        } else if (done) {
+            meta.expire_ms = wants;
+            st = txn_set_meta(t, OBJECT_KEY, key, &meta);
+        }
+    } else if (st == CHR_NOT_FOUND) {
+        st = CHR_OK;
+    }
+    if (st == CHR_OK) st = txn_commit(t, &seq);
+    else txn_abort(t);
+    request_saw(r, seq);
+    if (st == CHR_OK) reply_integer(r, done);
+    else reply_status(r, st);
+}
+void cmd_expire(request *r) { expire(r, 1000); }
+void cmd_pexpire(request *r) { expire(r, 1); }
+
+static void time_to_live(request *r, bool seconds)
+{
+    object_meta meta;
+    uint64_t    seq = 0;
+    chr_status  st = store_stat(r->store, NULL, OBJECT_KEY, r->args[1], &meta, &seq);
+    request_saw(r, seq);
+    if (st == CHR_NOT_FOUND) {
+        reply_integer(r, -2);
+    } else if (st != CHR_OK) {
+        reply_status(r, st);
+    } else if (!meta.expire_ms) {
+        reply_integer(r, -1);
+    } else {
+        int64_t left = (int64_t)meta.expire_ms - store_now_ms(r->store);
+        if (left < 0) left = 0;
+        reply_integer(r, seconds ? (left + 500) / 1000 : left);
+    }
+}
+void cmd_ttl(request *r) { time_to_live(r, true); }
+void cmd_pttl(request *r) { time_to_live(r, false); }
+
+void cmd_persist(request *r)
+{
+    slice       key = r->args[1];
+    object_meta meta;
+    uint64_t    seq = 0;
+    txn        *t = txn_begin(r->store, &key, 1);
+    if (!t) {
+        reply_status(r, CHR_NO_MEMORY);
+        return;
+    }
+    chr_status st = txn_stat(t, OBJECT_KEY, key, &meta);
+    bool       had = st == CHR_OK && meta.expire_ms;
+    meta.expire_ms = 0;
+    if (st == CHR_NOT_FOUND) st = CHR_OK;
+    if (st == CHR_OK && had) st = txn_set_meta(t, OBJECT_KEY, key, &meta);
+    if (st == CHR_OK) st = txn_commit(t, &seq);
+    else txn_abort(t);
+    request_saw(r, seq);
+    if (st == CHR_OK) reply_integer(r, had);
+    else reply_status(r, st);
+}
+
+void cmd_type(request *r)
+{
+    uint64_t   seq = 0;
+    chr_status st = store_stat(r->store, NULL, OBJECT_KEY, r->args[1], NULL, &seq);
+    request_saw(r, seq);
+    if (st == CHR_OK || st == CHR_NOT_FOUND) reply_text(r, st == CHR_OK ? "string" : "none");
+    else reply_status(r, st);
+}
+
+void cmd_rename(request *r)
+{
+    uint64_t seq = 0;
+    txn     *t = txn_begin(r->store, r->args + 1, 2);
+    if (!t) {
+        reply_status(r, CHR_NO_MEMORY);
+        return;
+    }
+    chr_status st = txn_move(t, OBJECT_KEY, r->args[1], r->args[2]);
+    if (st == CHR_OK) {
+        st = txn_commit(t, &seq);
+        request_saw(r, seq);
+    } else {
+        txn_abort(t);
+    }
+    if (st == CHR_OK) reply_ok(r);
+    else if (st == CHR_NOT_FOUND) reply_error(r, "ERR no such key");
+    else reply_status(r, st);
+}
+
+/* ---- over many keys; all of these run on a worker ---- */
+
+/* Only keys that begin with what stands before the first special character can match. */
+static chr_status iterate(request *r, slice pattern, slice from, store_iter **it)
+{
+    const slice none = chr_bytes(NULL, 0);
+    slice       prefix = glob_prefix(pattern);
+    chr_status  st = store_iter_new(r->store, NULL, OBJECT_KEY, prefix.len ? prefix : none, none, it);
+    if (st != CHR_OK) return st;
+    request_saw(r, store_iter_seq(*it));
+    if (from.data) chr_iter_seek(*it, from);
+    else chr_iter_first(*it);
+    return CHR_OK;
+}
+
+static bool within(store_iter *it, slice prefix) { return chr_iter_valid(it) && slice_has_prefix(chr_iter_key(it), prefix); }
+
+void cmd_keys(request *r)
+{
+    store_iter *it;
+    slice       pattern = r->args[1], prefix = glob_prefix(pattern);
+    buf         found = { 0 }, *out = r->out;
+    size_t      n = 0;
+    chr_status  st = iterate(r, pattern, chr_bytes(NULL, 0), &it);
+    if (st != CHR_OK) {
+        reply_status(r, st);
+        return;
+    }
+    r->out = &found;   /* the number of keys comes first, and is known last */
+    for (; within(it, prefix) && found.len < KEYS_BYTES_MAX; chr_iter_next(it)) {
+        if (!glob_match(pattern, chr_iter_key(it))) continue;
+        reply_key(r, chr_iter_key(it));
+        n++;
+    }
+    bool more = within(it, prefix);
+    st = chr_iter_status(it);
+    r->out = out;
+    if (st != CHR_OK) {
+        reply_status(r, st);
+    } else if (more) {
+        reply_error(r, "ERR more than %d bytes of keys match; use SCAN", KEYS_BYTES_MAX);
+    } else {
+        reply_array(r, n);
+        if (!buf_append_slice(out, buf_slice(&found))) r->no_memory = true;
+    }
+    chr_iter_free(it);
+    chr_buf_free(&found);
+}
+
+void cmd_scan(request *r)
+{
+    slice   pattern = chr_str("*"), from = chr_bytes(NULL, 0);
+    int64_t count = SCAN_COUNT;
+    bool    strings = true;
+    buf     found = { 0 }, start = { 0 }, *out = r->out;
+    size_t  n = 0;
+    char    cursor[32] = "0";
+    for (size_t i = 2; i < r->n; i += 2) {
+        bool last = i + 1 == r->n;
+        if (!last && argument_is(r->args[i], "match")) {
+            pattern = r->args[i + 1];
+        } else if (!last && argument_is(r->args[i], "type")) {
+            strings = argument_is(r->args[i + 1], "string");
+        } else if (!last && argument_is(r->args[i], "count")) {
+            if (!parse_int64(r->args[i + 1], &count)) {
+                reply_error(r, "ERR value is not an integer or out of range");
+                return;
+            }
+            if (count < 1) {
+                reply_error(r, "ERR syntax error");
+                return;
+            }
+        } else {
+            reply_error(r, "ERR syntax error");
+            return;
+        }
+    }
+    switch (cursors_find(&r->server->cursors, r->args[1], &start)) {
+    case CURSOR_START: break;
+    case CURSOR_FOUND: from = buf_slice(&start); break;
+    case CURSOR_BAD: reply_error(r, "ERR invalid cursor"); return;
+    }
+    store_iter *it;
+    slice       prefix = glob_prefix(pattern);
+    chr_status  st = iterate(r, pattern, from, &it);
+    if (st != CHR_OK) {
+        reply_status(r, st);
+        goto out;
+    }
+    r->out = &found;
+    for (int64_t seen = 0; seen < count && within(it, prefix); chr_iter_next(it), seen++) {
+        if (!strings || !glob_match(pattern, chr_iter_key(it))) continue;
+        reply_key(r, chr_iter_key(it));
+        n++;
+    }
+    r->out = out;
+    st = chr_iter_status(it);
+    if (st == CHR_OK && within(it, prefix))
+        snprintf(cursor, sizeof cursor, "%llu", (unsigned long long)cursors_keep(&r->server->cursors, chr_iter_key(it)));
+    if (st != CHR_OK) {
+        reply_status(r, st);
+    } else {
+        reply_array(r, 2);
+        reply_value(r, chr_str(cursor));
+        reply_array(r, n);
+        if (!buf_append_slice(out, buf_slice(&found))) r->no_memory = true;
+    }
+    chr_iter_free(it);
+out:
+    chr_buf_free(&found);
+    chr_buf_free(&start);
+}
+
+void cmd_dbsize(request *r)
+{
+    store_iter *it;
+    int64_t     n = 0;
+    chr_status  st = iterate(r, chr_str("*"), chr_bytes(NULL, 0), &it);
+    if (st != CHR_OK) {
+        reply_status(r, st);
+        return;
+    }
+    for (; chr_iter_valid(it); chr_iter_next(it)) n++;
+    st = chr_iter_status(it);
+    chr_iter_free(it);
+    if (st == CHR_OK) reply_integer(r, n);
+    else reply_status(r, st);
+}
+
+void cmd_flushall(request *r)
+{
+    const slice none = chr_bytes(NULL, 0);
+    uint64_t    seq = 0;
+    if (r->n > 2 || (r->n == 2 && !argument_is(r->args[1], "async") && !argument_is(r->args[1], "sync"))) {
+        reply_error(r, "ERR syntax error");
+        return;
+    }
+    txn *t = txn_begin(r->store, NULL, 0);
+    if (!t) {
+        reply_status(r, CHR_NO_MEMORY);
+        return;
+    }
+    chr_status st = txn_delete_range(t, OBJECT_KEY, none, none);
+    if (st == CHR_OK) st = txn_commit(t, &seq);
+    else txn_abort(t);
+    request_saw(r, seq);
+    if (st == CHR_OK) reply_ok(r);
+    else reply_status(r, st);
+}

@@ -1,0 +1,262 @@
+/* Commands about the server. */
+#include "net/command.h"
+
+#include "net/glob.h"
+#include "net/server_internal.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- COMMAND ---- */
+
+static void reply_command_info(request *r, const command *c)
+{
+    static const struct { unsigned flag; const char *name; } names[] = {
+        { CMD_WRITE, "write" }, { CMD_READ, "readonly" }, { CMD_ADMIN, "admin" }, { CMD_FAST, "fast" },
+    };
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) n += (c->flags & names[i].flag) != 0;
+    reply_array(r, 6);
+    reply_value(r, chr_str(c->name));
+    reply_integer(r, c->arity);
+    reply_array(r, n);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (c->flags & names[i].flag) reply_text(r, names[i].name);
+    reply_integer(r, c->first_key);
+    reply_integer(r, c->last_key);
+    reply_integer(r, c->key_step);
+}
+
+static void reply_command_docs(request *r, const command *c)
+{
+    reply_value(r, chr_str(c->name));
+    reply_map(r, 2);
+    reply_value(r, chr_str("summary"));
+    reply_value(r, chr_str(c->summary));
+    reply_value(r, chr_str("syntax"));
+    reply_value(r, chr_str(c->arguments));
+}
+
+void cmd_command(request *r)
+{
+    if (r->n == 1) {
+        reply_array(r, command_count);
+        for (size_t i = 0; i < command_count; i++) reply_command_info(r, &command_table[i]);
+    } else if (argument_is(r->args[1], "count") && r->n == 2) {
+        reply_integer(r, (int64_t)command_count);
+    } else if (argument_is(r->args[1], "list") && r->n == 2) {
+        reply_array(r, command_count);
+        for (size_t i = 0; i < command_count; i++) reply_value(r, chr_str(command_table[i].name));
+    } else if (argument_is(r->args[1], "info")) {
+        size_t n = r->n > 2 ? r->n - 2 : command_count;
+        reply_array(r, n);
+        for (size_t i = 0; i < n; i++) {
+            const command *c = r->n > 2 ? command_find(r->args[i + 2]) : &command_table[i];
+            if (c) reply_command_info(r, c);
+            else reply_null(r);
+        }
+    } else if (argument_is(r->args[1], "docs")) {
+        size_t known = 0;
+        for (size_t i = 2; i < r->n; i++) known += command_find(r->args[i]) != NULL;
+        reply_map(r, r->n > 2 ? known : command_count);
+        for (size_t i = 0; i < (r->n > 2 ? r->n - 2 : command_count); i++) {
+            const command *c = r->n > 2 ? command_find(r->args[i + 2]) : &command_table[i];
+            if (c) reply_command_docs(r, c);
+        }
+    } else {
+        slice what = r->args[1];
+        reply_error(r, "ERR unknown subcommand '%.*s'. Try COMMAND HELP.", (int)(what.len < 64 ? what.len : 64), what.data);
+    }
+}
+
+/* ---- INFO ---- */
+
+static uint64_t resident_bytes(void)
+{
+    unsigned long long pages = 0;
+    FILE              *f = fopen("/proc/self/statm", "re");
+    if (!f) return 0;
+    if (fscanf(f, "%*u %llu", &pages) != 1) pages = 0;
+    fclose(f);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void info_server(request *r, buf *b)
+{
+    int64_t up = (store_now_ms(r->store) - r->server->started_ms) / 1000;
+    buf_printf(b, "chronos_version:%s\r\nredis_version:7.0.0\r\nredis_mode:standalone\r\nprocess_id:%d\r\ntcp_port:%s\r\n"
+                  "uptime_in_seconds:%" PRId64 "\r\nreactors:%u\r\n",
+               CHR_VERSION, (int)getpid(), strrchr(r->server->address, ':') + 1, up, r->server->n_reactors);
+    if (r->server->options.mount_point) buf_printf(b, "mount_point:%s\r\n", r->server->options.mount_point);
+}
+static void info_clients(request *r, buf *b)
+{
+    buf_printf(b, "connected_clients:%" PRIu64 "\r\nrejected_connections:%" PRIu64 "\r\n", (uint64_t)r->server->clients,
+               (uint64_t)r->server->rejected);
+}
+static void info_memory(request *r, buf *b)
+{
+    (void)r;
+    buf_printf(b, "used_memory_rss:%" PRIu64 "\r\n", resident_bytes());
+}
+static void info_persistence(request *r, buf *b)
+{
+    chr_status st = db_failure(store_db(r->store));
+    buf_printf(b, "loading:0\r\nread_only:%d\r\n", st != CHR_OK);
+    if (st != CHR_OK) buf_printf(b, "failure:%s\r\n", chr_message());
+}
+static void info_stats(request *r, buf *b)
+{
+    buf_printf(b, "total_connections_received:%" PRIu64 "\r\ntotal_commands_processed:%" PRIu64 "\r\n",
+               (uint64_t)r->server->connections, (uint64_t)r->server->commands_run);
+}
+static void info_engine(request *r, buf *b)
+{
+    buf text = { 0 };
+    if (chr_property(r->store, "stats", &text) == CHR_OK)
+        for (size_t i = 0; i < text.len; i++) {
+            if (text.data[i] == '\n') buf_append_byte(b, '\r');
+            buf_append_byte(b, (uint8_t)text.data[i]);
+        }
+    chr_buf_free(&text);
+}
+static void info_commandstats(request *r, buf *b)
+{
+    for (size_t i = 0; i < command_count; i++)
+        if (r->server->calls[i]) buf_printf(b, "cmdstat_%s:calls=%" PRIu64 "\r\n", command_table[i].name, (uint64_t)r->server->calls[i]);
+}
+
+void cmd_info(request *r)
+{
+    static const struct { const char *name, *title; void (*print)(request *, buf *); bool usual; } sections[] = {
+        { "server", "Server", info_server, true },          { "clients", "Clients", info_clients, true },
+        { "memory", "Memory", info_memory, true },          { "persistence", "Persistence", info_persistence, true },
+        { "stats", "Stats", info_stats, true },             { "engine", "Engine", info_engine, true },
+        { "commandstats", "Commandstats", info_commandstats, false },
+    };
+    buf text = { 0 };
+    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
+        bool wanted = r->n == 1 && sections[i].usual;
+        for (size_t k = 1; k < r->n; k++)
+            wanted = wanted || argument_is(r->args[k], sections[i].name) || argument_is(r->args[k], "all") ||
+                     argument_is(r->args[k], "everything") || (argument_is(r->args[k], "default") && sections[i].usual);
+        if (!wanted) continue;
+        buf_printf(&text, "%s# %s\r\n", text.len ? "\r\n" : "", sections[i].title);
+        sections[i].print(r, &text);
+    }
+    reply_verbatim(r, buf_slice(&text));
+    chr_buf_free(&text);
+}
+
+/* ---- CONFIG GET ---- */
+
+void cmd_config(request *r)
+{
+    char        databases[] = "1", port[16], clients[16];
+    const char *sync = "always";
+    if (!argument_is(r->args[1], "get") || r->n < 3) {
+        reply_error(r, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try CONFIG HELP.",
+                    (int)(r->args[1].len < 64 ? r->args[1].len : 64), r->args[1].data);
+        return;
+    }
+    snprintf(port, sizeof port, "%s", strrchr(r->server->address, ':') + 1);
+    snprintf(clients, sizeof clients, "%u", r->server->options.max_clients ? r->server->options.max_clients : 10000);
+    const struct { const char *name, *value; } settings[] = {
+        { "appendonly", "yes" },       { "save", "" },  { "appendfsync", sync }, { "databases", databases },
+        { "maxclients", clients },     { "port", port }, { "dir", db_dir(store_db(r->store)) },
+    };
+    size_t n = sizeof settings / sizeof *settings, found = 0;
+    bool   matches[sizeof settings / sizeof *settings] = { 0 };
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 2; k < r->n; k++) matches[i] = matches[i] || glob_match(r->args[k], chr_str(settings[i].name));
+        found += matches[i];
+    }
+    reply_map(r, found);
+    for (size_t i = 0; i < n; i++) {
+        if (!matches[i]) continue;
+        reply_value(r, chr_str(settings[i].name));
+        reply_value(r, chr_str(settings[i].value));
+    }
+}
+
+/* ---- work on the whole store; on a worker ---- */
+
+void cmd_compact(request *r)
+{
+    chr_status st = chr_compact(r->store);
+    if (st != CHR_OK) reply_status(r, st);
+    else reply_text(r, request_is_line(r) ? "OK_COMPACTED" : "OK");
+}
+
+void cmd_save(request *r)
+{
+    char       dir[4096], all[4096];
+    int64_t    ms = store_now_ms(r->store);
+    time_t     seconds = (time_t)(ms / 1000);
+    struct tm  utc;
+    char       stamp[32];
+    gmtime_r(&seconds, &utc);
+    strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%S", &utc);
+    snprintf(all, sizeof all, "%s/checkpoints", db_dir(store_db(r->store)));
+    int n = snprintf(dir, sizeof dir, "%s/%s.%03d", all, stamp, (int)(ms % 1000));
+    if (n < 0 || (size_t)n >= sizeof dir) {
+        reply_error(r, "ERR the path of the checkpoint is too long");
+        return;
+    }
+    chr_status st = env_mkdir(db_env(store_db(r->store)), all);
+    if (st == CHR_OK || st == CHR_EXISTS) st = chr_checkpoint(r->store, dir);
+    if (st != CHR_OK) reply_status(r, st);
+    else if (argument_is(r->args[0], "bgsave")) reply_text(r, "Background saving started");
+    else reply_ok(r);
+}
+
+enum { SLEEP_MAX = 3600 };
+
+void cmd_debug(request *r)
+{
+    char   text[32] = { 0 }, *end;
+    if (!argument_is(r->args[1], "sleep") || r->n != 3 || r->args[2].len >= sizeof text) {
+        reply_error(r, "ERR DEBUG knows SLEEP seconds");
+        return;
+    }
+    memcpy(text, r->args[2].data, r->args[2].len);
+    double seconds = strtod(text, &end);
+    if (*end || end == text || !(seconds >= 0 && seconds <= SLEEP_MAX)) {
+        reply_error(r, "ERR value is not a number of seconds up to %d", SLEEP_MAX);
+        return;
+    }
+    struct timespec t = { .tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - floor(seconds)) * 1e9) };
+    while (nanosleep(&t, &t) != 0 && !r->server->stopping) continue;
+    reply_ok(r);
+}
+
+void cmd_time(request *r)
+{
+    char    text[32];
+    int64_t us = store_now_ns(r->store) / 1000;
+    reply_array(r, 2);
+    snprintf(text, sizeof text, "%" PRId64, us / 1000000);
+    reply_value(r, chr_str(text));
+    snprintf(text, sizeof text, "%" PRId64, us % 1000000);
+    reply_value(r, chr_str(text));
+}
+
+void cmd_shutdown(request *r)
+{
+    for (size_t i = 1; i < r->n; i++)
+        if (!argument_is(r->args[i], "nosave") && !argument_is(r->args[i], "save") && !argument_is(r->args[i], "now") &&
+            !argument_is(r->args[i], "force")) {
+            reply_error(r, "ERR syntax error");
+            return;
+        }
+    if (!r->server->options.on_shutdown) {
+        reply_error(r, "ERR this server cannot be shut down from here");
+        return;
+    }
+    r->session->closing = true;   /* as Redis does, it answers by closing the connection */
+    r->server->options.on_shutdown(r->server->options.shutdown_arg);
+}

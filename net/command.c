@@ -1,0 +1,85 @@
+#include "net/command.h"
+
+#include <strings.h>
+
+const command command_table[] = {
+    { "append", 3, CMD_WRITE | CMD_FAST, 1, 1, 1, cmd_append, "key value", "Appends to a value, and creates it if need be." },
+    { "bgsave", -1, CMD_ADMIN | CMD_SLOW, 0, 0, 0, cmd_save, "", "Makes a checkpoint in the directory checkpoints." },
+    { "client", -2, CMD_ADMIN, 0, 0, 0, cmd_client, "GETNAME | ID | INFO | SETINFO attribute value | SETNAME name",
+      "Asks or changes what is known of this connection." },
+    { "command", -1, CMD_FAST, 0, 0, 0, cmd_command, "[COUNT | DOCS [name ...] | INFO [name ...] | LIST]", "Describes the commands." },
+    { "compact", 1, CMD_ADMIN | CMD_SLOW, 0, 0, 0, cmd_compact, "", "Compacts the whole store, and waits for it." },
+    { "config", -2, CMD_ADMIN, 0, 0, 0, cmd_config, "GET pattern [pattern ...]", "Shows settings." },
+    { "dbsize", 1, CMD_READ | CMD_SLOW, 0, 0, 0, cmd_dbsize, "", "Counts the keys." },
+    { "debug", -2, CMD_ADMIN | CMD_SLOW, 0, 0, 0, cmd_debug, "SLEEP seconds", "For tests." },
+    { "decr", 2, CMD_WRITE | CMD_FAST, 1, 1, 1, cmd_decr, "key", "Subtracts one from a number." },
+    { "decrby", 3, CMD_WRITE | CMD_FAST, 1, 1, 1, cmd_decrby, "key decrement", "Subtracts from a number." },
+    { "del", -2, CMD_WRITE, 1, -1, 1, cmd_del, "key [key ...]", "Deletes keys, all or none." },
+    { "echo", 2, CMD_FAST, 0, 0, 0, cmd_echo, "message", "Says it back." },
+    { "exists", -2, CMD_READ | CMD_FAST, 1, -1, 1, cmd_exists, "key [key ...]", "Counts which of the keys exist." },
+    { "expire", -3, CMD_WRITE | CMD_FAST, 1, 1, 1, cmd_expire, "key seconds [NX | XX | GT | LT]", "Lets a key expire." },
+    { "flushall", -1, CMD_WRITE | CMD_SLOW, 0, 0, 0, cmd_flushall, "[ASYNC | SYNC]", "Deletes every key." },
+    { "flushdb", -1, CMD_WRITE | CMD_SLOW, 0, 0, 0, cmd_flushall, "[ASYNC | SYNC]", "Deletes every key." },
+    { "get", 2, CMD_READ | CMD_FAST, 1, 1, 1, cmd_get, "key", "Gets a value." },
+    { "hello", -1, CMD_FAST, 0, 0, 0, cmd_hello, "[protover [SETNAME clientname]]", "Chooses RESP2 or RESP3." },
+    { "incr", 2, CMD_WRITE | CMD_FAST, 1, 1, 1, cmd_incr, "key", "Adds one to a number." },
+    { "incrby", 3, CMD_WRITE | CMD_FAST, 1, 1, 1, cmd_incrby, "key increment", "Adds to a number." },
+    { "info", -1, CMD_READ, 0, 0, 0, cmd_info, "[section [section ...]]", "Describes the server." },
+    { "keys", 2, CMD_READ | CMD_SLOW, 0, 0, 0, cmd_keys, "pattern", "Lists the keys that match." },
+    { "mget", -2, CMD_READ | CMD_FAST, 1, -1, 1, cmd_mget, "key [key ...]", "Gets several values." },
+    { "mset", -3, CMD_WRITE, 1, -1, 2, cmd_mset, "key value [key value ...]", "Sets several values, all or none." },
+    { "persist", 2, CMD_WRITE | CMD_FAST, 1, 1, 1, cmd_persist, "key", "Takes a key's expiry away." },
+    { "pexpire", -3, CMD_WRITE | CMD_FAST, 1, 1, 1, cmd_pexpire, "key milliseconds [NX | XX | GT | LT]", "Lets a key expire." },
+    { "ping", -1, CMD_FAST, 0, 0, 0, cmd_ping, "[message]", "Answers." },
+    { "pttl", 2, CMD_READ | CMD_FAST, 1, 1, 1, cmd_pttl, "key", "Tells the milliseconds a key has left." },
+    { "quit", -1, CMD_FAST, 0, 0, 0, cmd_quit, "", "Closes the connection." },
+    { "rename", 3, CMD_WRITE, 1, 2, 1, cmd_rename, "key newkey", "Renames a key." },
+    { "reset", 1, CMD_FAST, 0, 0, 0, cmd_reset, "", "Puts the connection back to how it began." },
+    { "save", 1, CMD_ADMIN | CMD_SLOW, 0, 0, 0, cmd_save, "", "Makes a checkpoint in the directory checkpoints." },
+    { "scan", -2, CMD_READ | CMD_SLOW, 0, 0, 0, cmd_scan, "cursor [MATCH pattern] [COUNT count] [TYPE type]", "Walks the keys in steps." },
+    { "select", 2, CMD_FAST, 0, 0, 0, cmd_select, "index", "There is database 0." },
+    { "set", -3, CMD_WRITE, 1, 1, 1, cmd_set,
+      "key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
+      "Sets a value." },
+    { "shutdown", -1, CMD_ADMIN, 0, 0, 0, cmd_shutdown, "", "Stops the server in order." },
+    { "strlen", 2, CMD_READ | CMD_FAST, 1, 1, 1, cmd_strlen, "key", "Tells the length of a value." },
+    { "time", 1, CMD_FAST, 0, 0, 0, cmd_time, "", "Tells the server's time." },
+    { "ttl", 2, CMD_READ | CMD_FAST, 1, 1, 1, cmd_ttl, "key", "Tells the seconds a key has left." },
+    { "type", 2, CMD_READ | CMD_FAST, 1, 1, 1, cmd_type, "key", "Tells what kind of value a key has." },
+    { "unlink", -2, CMD_WRITE, 1, -1, 1, cmd_del, "key [key ...]", "Deletes keys, all or none." },
+};
+const size_t command_count = sizeof command_table / sizeof *command_table;
+
+/* The table is in order of name. */
+const command *command_find(slice name)
+{
+    size_t low = 0, high = command_count;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        size_t len = strlen(command_table[mid].name);
+        int    c = strncasecmp(name.data, command_table[mid].name, name.len < len ? name.len : len);
+        if (c == 0 && name.len == len) return &command_table[mid];
+        if (c > 0 || (c == 0 && name.len > len)) low = mid + 1;
+        else high = mid;
+    }
+    return NULL;
+}
+
+enum { SHOWN_BYTES = 128 };
+
+/* As Redis says it. */
+void reply_unknown_command(request *r)
+{
+    buf    text = { 0 };
+    slice  name = r->args[0];
+    size_t shown = 0;
+    buf_printf(&text, "ERR unknown command '%.*s', with args beginning with: ", (int)(name.len < SHOWN_BYTES ? name.len : SHOWN_BYTES),
+               name.data);
+    for (size_t i = 1; i < r->n && shown < SHOWN_BYTES; i++) {
+        size_t len = r->args[i].len < SHOWN_BYTES - shown ? r->args[i].len : SHOWN_BYTES - shown;
+        buf_printf(&text, "'%.*s' ", (int)len, r->args[i].data);
+        shown += len;
+    }
+    reply_error(r, "%.*s", (int)text.len, text.data ? text.data : "ERR unknown command");
+    chr_buf_free(&text);
+}

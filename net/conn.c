@@ -1,0 +1,359 @@
+#include "net/conn.h"
+
+#include "net/server_internal.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void describe_peer(session *s, int fd)
+{
+    struct sockaddr_storage a;
+    socklen_t               len = sizeof a;
+    char                    host[INET6_ADDRSTRLEN] = "?";
+    unsigned                port = 0;
+    if (getpeername(fd, (struct sockaddr *)&a, &len) == 0) {
+        if (a.ss_family == AF_INET) {
+            const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)&a;
+            inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
+            port = ntohs(in->sin_port);
+        } else if (a.ss_family == AF_INET6) {
+            const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)(const void *)&a;
+            inet_ntop(AF_INET6, &in->sin6_addr, host, sizeof host);
+            port = ntohs(in->sin6_port);
+        }
+    }
+    snprintf(s->address, sizeof s->address, "%s:%u", host, port);
+}
+
+conn *conn_new(reactor *r, int fd)
+{
+    conn *c = calloc(1, sizeof *c);
+    int   on = 1;
+    if (!c) return NULL;
+    c->reactor = r;
+    c->fd = fd;
+    c->session.id = atomic_fetch_add(&r->server->next_id, 1) + 1;
+    c->session.resp = 2;
+    describe_peer(&c->session, fd);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    c->events = EPOLLIN;
+    struct epoll_event e = { .events = c->events, .data.ptr = c };
+    if (epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, fd, &e) != 0) {
+        free(c);
+        return NULL;
+    }
+    c->next = r->conns;
+    if (c->next) c->next->prev = c;
+    r->conns = c;
+    return c;
+}
+
+void conn_free(conn *c)
+{
+    chr_buf_free(&c->in);
+    chr_buf_free(&c->out);
+    chr_buf_free(&c->session.name);
+    arguments_free(&c->args);
+    free(c->holds);
+    free(c);
+}
+
+static void set_held(conn *c, bool held)
+{
+    reactor *r = c->reactor;
+    if (held == c->is_held) return;
+    c->is_held = held;
+    if (held) {
+        c->held_prev = NULL;
+        c->held_next = r->held;
+        if (r->held) r->held->held_prev = c;
+        r->held = c;
+        return;
+    }
+    if (c->held_prev) c->held_prev->held_next = c->held_next;
+    else r->held = c->held_next;
+    if (c->held_next) c->held_next->held_prev = c->held_prev;
+}
+
+/* Memory is freed at the end of the turn, or when the worker has come back. */
+static void die(conn *c)
+{
+    reactor *r = c->reactor;
+    if (c->dead) return;
+    c->dead = true;
+    set_held(c, false);
+    close(c->fd);
+    if (c->prev) c->prev->next = c->next;
+    else r->conns = c->next;
+    if (c->next) c->next->prev = c->prev;
+    atomic_fetch_sub(&r->server->clients, 1);
+    if (c->job) return;
+    c->next = r->dead;
+    r->dead = c;
+}
+
+/* ---- out ---- */
+
+/* A reply begins at offset `at` of out and depends on `seq`. */
+static bool note_reply(conn *c, size_t at, uint64_t seq)
+{
+    uint64_t replies = c->replies++;
+    if (seq <= store_ack_seq(c->reactor->server->store)) return true;
+    if (c->n_holds > c->first_hold && c->holds[c->n_holds - 1].seq >= seq) return true;
+    if (c->n_holds == c->cap_holds) {
+        size_t cap = c->cap_holds ? 2 * c->cap_holds : 16;
+        hold  *more = realloc(c->holds, cap * sizeof *more);
+        if (!more) return false;
+        c->holds = more;
+        c->cap_holds = cap;
+    }
+    c->holds[c->n_holds++] = (hold){ at, seq, replies };
+    return true;
+}
+
+/* The log has failed: what is held will never be acknowledged, so these replies become errors. */
+static void replace_held(conn *c)
+{
+    const hold *h = &c->holds[c->first_hold];
+    uint64_t    lost = c->replies - h->replies;
+    buf         error = { 0 };
+    request     r = { .session = &c->session, .out = &error };
+    (void)db_failure(store_db(c->reactor->server->store));
+    reply_error(&r, "READONLY this was not made durable, and may be gone after a restart: %s", chr_message());
+    c->out.len = h->at;
+    for (uint64_t i = 0; i < lost; i++)
+        if (!buf_append_slice(&c->out, buf_slice(&error))) break;
+    c->first_hold = c->n_holds = 0;
+    c->session.closing = true;
+    chr_buf_free(&error);
+}
+
+/* How much of out may go. */
+static size_t sendable(conn *c)
+{
+    store   *s = c->reactor->server->store;
+    uint64_t ack = store_ack_seq(s);
+    while (c->first_hold < c->n_holds && c->holds[c->first_hold].seq <= ack) c->first_hold++;
+    if (c->first_hold < c->n_holds && db_failure(store_db(s)) != CHR_OK && c->holds[c->first_hold].seq > db_ack_seq(store_db(s)))
+        replace_held(c);
+    if (c->first_hold == c->n_holds) {
+        c->first_hold = c->n_holds = 0;
+        return c->out.len;
+    }
+    return c->holds[c->first_hold].at;
+}
+
+static void compact_out(conn *c)
+{
+    if (c->out_at < c->out.len) {
+        if (c->out_at < OUT_PAUSE) return;
+        memmove(c->out.data, c->out.data + c->out_at, c->out.len - c->out_at);
+        c->out.len -= c->out_at;
+        for (size_t i = c->first_hold; i < c->n_holds; i++) c->holds[i].at -= c->out_at;
+        c->out_at = 0;
+        return;
+    }
+    c->out_at = c->out.len = 0;
+    if (c->out.cap > OUT_KEPT) chr_buf_free(&c->out);
+}
+
+/* Sends what may go. False: dead. */
+static bool flush(conn *c, bool *blocked)
+{
+    size_t until = sendable(c);
+    *blocked = false;
+    while (c->out_at < until) {
+        ssize_t n = send(c->fd, c->out.data + c->out_at, until - c->out_at, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            *blocked = true;
+            break;
+        }
+        if (n <= 0) {
+            die(c);
+            return false;
+        }
+        c->out_at += (size_t)n;
+    }
+    compact_out(c);
+    set_held(c, c->first_hold < c->n_holds);
+    if (c->out.len - c->out_at > OUT_MAX) {
+        die(c);
+        return false;
+    }
+    return true;
+}
+
+/* ---- in ---- */
+
+/* False: no more for now, or the end (in_end), or dead. */
+static bool receive(conn *c)
+{
+    if (c->in_at == c->in.len) c->in_at = c->in.len = 0;
+    if (c->in_at > 0 && (c->in.cap - c->in.len < IN_FIRST / 2 || c->in_at > c->in.len / 2)) {
+        memmove(c->in.data, c->in.data + c->in_at, c->in.len - c->in_at);
+        c->in.len -= c->in_at;
+        c->in_at = 0;
+    }
+    size_t have = c->in.len - c->in_at, room = IN_FIRST;
+    if (c->in_need > have && c->in_need - have > room) {
+        /* The client has announced so much; believe it a step at a time, at most doubling what it has sent. */
+        room = c->in_need - have;
+        if (room > have + TURN_BYTES) room = have + TURN_BYTES;
+    }
+    if (have > IN_MAX || !buf_reserve(&c->in, room)) {
+        die(c);
+        return false;
+    }
+    for (;;) {
+        ssize_t n = recv(c->fd, c->in.data + c->in.len, c->in.cap - c->in.len, 0);
+        if (n > 0) {
+            c->in.len += (size_t)n;
+            return true;
+        }
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return false;
+        if (n == 0) c->in_end = true;
+        else die(c);
+        return false;
+    }
+}
+
+/* The first line decides. */
+static void choose_protocol(conn *c, slice in)
+{
+    const char *end = memchr(in.data, '\n', in.len);
+    if (in.data[0] == '*') c->session.protocol = PROTOCOL_RESP;
+    else if (end) c->session.protocol = end > in.data && end[-1] == '\r' ? PROTOCOL_RESP : PROTOCOL_LINE;
+    else if (in.len >= INLINE_BYTES_MAX) c->session.protocol = PROTOCOL_LINE;   /* a long line comes from a script */
+}
+
+/* Runs one command that has been parsed, or hands it to a worker. */
+static void run_command(conn *c)
+{
+    server *srv = c->reactor->server;
+    request r = { .server = srv, .store = srv->store, .session = &c->session, .args = c->args.at, .n = c->args.n, .out = &c->out };
+    size_t  at = c->out.len;
+    r.command = command_find(r.args[0]);
+    atomic_fetch_add_explicit(&srv->commands_run, 1, memory_order_relaxed);
+    if (!r.command) {
+        reply_unknown_command(&r);
+    } else if (!command_arity_fits(r.command, r.n)) {
+        reply_wrong_arity(&r);
+    } else {
+        atomic_fetch_add_explicit(&srv->calls[r.command - command_table], 1, memory_order_relaxed);
+        if (r.command->flags & CMD_SLOW || (r.command->flags & CMD_WRITE && db_would_stall(store_db(srv->store))))
+            r.deferred = true;
+        else
+            r.command->run(&r);
+    }
+    if (r.deferred) {
+        c->out.len = at;
+        c->job = job_new(c, &r);
+        if (c->job) {
+            workers_add(srv->workers, c->job);
+            return;
+        }
+        reply_status(&r, CHR_NO_MEMORY);
+    }
+    if (r.no_memory || !note_reply(c, at, r.seq)) die(c);
+}
+
+void conn_finish_job(conn *c, job *j)
+{
+    size_t at = c->out.len;
+    c->job = NULL;
+    if (c->dead) {
+        c->next = c->reactor->dead;
+        c->reactor->dead = c;
+        return;
+    }
+    if (j->request.no_memory || !buf_append_slice(&c->out, buf_slice(&j->out)) || !note_reply(c, at, j->request.seq)) die(c);
+}
+
+/* Parses and runs what has come. False: dead. */
+static bool work_through(conn *c)
+{
+    while (!c->dead && !c->job && !c->session.closing && c->out.len - c->out_at < OUT_PAUSE) {
+        slice in = chr_bytes(c->in.data + c->in_at, c->in.len - c->in_at);
+        if (in.len == 0 || (in.len < c->in_need && !c->in_end)) break;
+        if (c->session.protocol == PROTOCOL_UNKNOWN) choose_protocol(c, in);
+        if (c->session.protocol == PROTOCOL_UNKNOWN && c->in_end) c->session.protocol = PROTOCOL_LINE;
+        if (c->session.protocol == PROTOCOL_UNKNOWN) break;
+        const char  *error = NULL;
+        size_t       used = 0;
+        bool         line = c->session.protocol == PROTOCOL_LINE;
+        parse_result p = line ? parse_line(in, &c->args, &used, &error) : parse_resp(in, &c->args, &used, &error);
+        if (p == PARSE_MORE) {
+            c->in_need = used;
+            if (line && c->in_end) {   /* the last line of a script may lack its end */
+                if (!buf_append_byte(&c->in, '\n')) die(c);
+                c->in_need = 0;
+                continue;
+            }
+            break;
+        }
+        c->in_need = 0;
+        if (p == PARSE_COMMAND) {
+            c->in_at += used;
+            if (c->args.n > 0) run_command(c);
+            continue;
+        }
+        if (p == PARSE_NO_MEMORY) {
+            die(c);
+            break;
+        }
+        request r = { .session = &c->session, .out = &c->out };
+        size_t  at = c->out.len;
+        reply_error(&r, "ERR %s", error);
+        c->session.closing = true;
+        if (!note_reply(c, at, 0)) die(c);
+    }
+    return !c->dead;
+}
+
+static void ask_for(conn *c, uint32_t events)
+{
+    if (c->dead || events == c->events) return;
+    struct epoll_event e = { .events = events, .data.ptr = c };
+    if (epoll_ctl(c->reactor->epoll_fd, EPOLL_CTL_MOD, c->fd, &e) == 0) c->events = events;
+    else die(c);
+}
+
+void conn_turn(conn *c, uint32_t events)
+{
+    bool blocked = false;
+    if (c->dead) return;
+    if (events & EPOLLERR) {
+        die(c);
+        return;
+    }
+    size_t before = c->in.len - c->in_at;
+    bool   more = (events & (EPOLLIN | EPOLLHUP)) && !c->in_end && !c->job && receive(c);
+    (void)before;
+    if (c->dead) return;
+    (void)more;
+    do {
+        if (!work_through(c) || !flush(c, &blocked)) return;
+        /* Replies that were sent may have made room for commands that are here already. */
+    } while (!c->job && !blocked && !c->session.closing && c->in.len - c->in_at > 0 && c->in.len - c->in_at >= c->in_need &&
+             c->session.protocol != PROTOCOL_UNKNOWN && c->out.len - c->out_at < OUT_PAUSE && c->in_need == 0);
+    bool unsent = c->out_at < c->out.len;
+    if (!unsent && !c->job && (c->session.closing || (c->in_end && (c->in.len == c->in_at || c->in_need)))) {
+        (void)shutdown(c->fd, SHUT_WR);
+        die(c);
+        return;
+    }
+    if (!c->job && c->in_at == c->in.len && c->in.cap > 4 * IN_FIRST) {
+        chr_buf_free(&c->in);
+        c->in_at = 0;
+    }
+    bool reading = !c->in_end && !c->job && !c->session.closing && c->out.len - c->out_at < OUT_PAUSE;
+    ask_for(c, (reading ? EPOLLIN : 0u) | (blocked ? EPOLLOUT : 0u));
+}

@@ -1,0 +1,100 @@
+#include "net/request.h"
+
+#include "net/command.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <strings.h>
+
+static void put(request *r, const void *data, size_t len)
+{
+    if (!buf_append(r->out, data, len)) r->no_memory = true;
+}
+static void put_text(request *r, const char *text) { put(r, text, strlen(text)); }
+
+static void put_number(request *r, char type, int64_t value)
+{
+    char text[32];
+    int  n = snprintf(text, sizeof text, "%c%" PRId64 "\r\n", type, value);
+    put(r, text, (size_t)n);
+}
+
+void reply_text(request *r, const char *text)
+{
+    if (!request_is_line(r)) put(r, "+", 1);
+    put_text(r, text);
+    put_text(r, request_is_line(r) ? "\n" : "\r\n");
+}
+void reply_ok(request *r) { reply_text(r, "OK"); }
+
+void reply_integer(request *r, int64_t value)
+{
+    char text[32];
+    if (!request_is_line(r)) {
+        put_number(r, ':', value);
+        return;
+    }
+    put(r, text, (size_t)snprintf(text, sizeof text, "%" PRId64 "\n", value));
+}
+
+void reply_value(request *r, slice value)
+{
+    bool line = request_is_line(r);
+    if (!line) put_number(r, '$', (int64_t)value.len);
+    put(r, value.data, value.len);
+    put_text(r, line ? "\n" : "\r\n");
+}
+
+void reply_verbatim(request *r, slice text)
+{
+    if (request_is_line(r) || r->session->resp < 3) {
+        reply_value(r, text);
+        return;
+    }
+    put_number(r, '=', (int64_t)text.len + 4);
+    put_text(r, "txt:");
+    put(r, text.data, text.len);
+    put_text(r, "\r\n");
+}
+
+void reply_null(request *r) { put_text(r, request_is_line(r) ? "NULL\n" : r->session->resp >= 3 ? "_\r\n" : "$-1\r\n"); }
+
+void reply_array(request *r, size_t n)
+{
+    if (!request_is_line(r)) put_number(r, '*', (int64_t)n);
+}
+void reply_map(request *r, size_t n)
+{
+    if (request_is_line(r)) return;
+    if (r->session->resp >= 3) put_number(r, '%', (int64_t)n);
+    else put_number(r, '*', 2 * (int64_t)n);
+}
+
+void reply_error(request *r, const char *format, ...)
+{
+    char    text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    for (char *p = text; *p; p++)
+        if (*p == '\r' || *p == '\n') *p = ' ';   /* an error is one line */
+    if (!request_is_line(r)) put(r, "-", 1);
+    put_text(r, text);
+    put_text(r, request_is_line(r) ? "\n" : "\r\n");
+}
+
+void reply_wrong_arity(request *r) { reply_error(r, "ERR wrong number of arguments for '%s' command", r->command->name); }
+
+void reply_status(request *r, chr_status st)
+{
+    switch (st) {
+    case CHR_NO_SPACE: reply_error(r, "ERR the disk is full, nothing was changed: %s", chr_message()); return;
+    case CHR_NO_MEMORY: reply_error(r, "OOM out of memory"); return;
+    case CHR_READ_ONLY: reply_error(r, "READONLY %s", chr_message()); return;
+    default: reply_error(r, "ERR %s", chr_message()); return;
+    }
+}
+
+bool argument_is(slice arg, const char *word) { return arg.len == strlen(word) && strncasecmp(arg.data, word, arg.len) == 0; }

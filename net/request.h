@@ -1,0 +1,70 @@
+/* A command under way, and the ways to answer it. One set of reply functions serves RESP2, RESP3 and the line protocol.
+ *
+ * A handler runs on a reactor, or on a worker if it may take long; it sees only its request. What it answers goes to
+ * `out`, together with the newest seq that the answer depends on: the connection sends it once that is acknowledged. */
+#ifndef CHR_NET_REQUEST_H
+#define CHR_NET_REQUEST_H
+
+#include "net/parse.h"
+#include "object/store.h"
+
+typedef struct server  server;
+typedef struct command command;
+
+typedef enum protocol { PROTOCOL_UNKNOWN, PROTOCOL_RESP, PROTOCOL_LINE } protocol;
+
+/* What commands may read and change of the connection they came by. */
+typedef struct session {
+    uint64_t id;
+    protocol protocol;
+    int      resp;       /* 2 or 3 */
+    bool     closing;    /* after what was answered so far */
+    buf      name;
+    char     address[64];
+} session;
+
+typedef struct request {
+    server        *server;
+    store         *store;
+    session       *session;
+    const command *command;
+    const slice   *args;
+    size_t         n;
+    buf           *out;
+    uint64_t       seq;         /* the answer depends on it; raised by request_saw */
+    bool           on_worker;
+    bool           deferred;    /* a reactor's handler wants to run again on a worker; nothing was answered */
+    bool           no_memory;   /* the reply could not be written: the connection is closed */
+} request;
+
+static inline void request_saw(request *r, uint64_t seq)
+{
+    if (seq > r->seq) r->seq = seq;
+}
+/* True: the handler must return at once, it will be called again on a worker. */
+static inline bool request_defer(request *r)
+{
+    r->deferred = !r->on_worker;
+    return r->deferred;
+}
+static inline bool request_is_line(const request *r) { return r->session->protocol == PROTOCOL_LINE; }
+
+void reply_ok(request *r);
+void reply_text(request *r, const char *text);           /* a simple string without line ends */
+void reply_integer(request *r, int64_t value);
+void reply_value(request *r, slice value);               /* a bulk string; as it is in the line protocol */
+void reply_null(request *r);
+void reply_array(request *r, size_t n);                  /* n replies follow */
+void reply_map(request *r, size_t n);                    /* n pairs follow; an array of 2n in RESP2 */
+void reply_verbatim(request *r, slice text);             /* text for people */
+/* `format` begins with the code: "ERR ...". */
+void reply_error(request *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void reply_wrong_arity(request *r);
+/* The error that belongs to a status, with the thread's message. */
+void reply_status(request *r, chr_status st);
+/* Reply of a key, as it is in lists of the line protocol: one item a line. */
+static inline void reply_key(request *r, slice key) { reply_value(r, key); }
+
+bool argument_is(slice arg, const char *word);   /* without regard to case */
+
+#endif

@@ -1,0 +1,317 @@
+/* Listening, and the reactors: one thread each, with an epoll and a listening socket of its own on the shared port
+ * (SO_REUSEPORT), so that the kernel spreads connections and nothing is shared between them but the store. */
+#include "net/server_internal.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    EVENTS = 256,
+    BACKLOG = 1024,
+    CLIENTS_MAX = 10000,
+    ACCEPTS_A_TURN = 64,
+    WORKERS = 4,
+    DRAIN_MS = 3000,        /* what is in flight has so long to finish when the server stops */
+    DRAIN_STEP_MS = 10,
+};
+
+/* ---- addresses ---- */
+
+static chr_status split_address(const char *listen_at, char host[128], char port[16])
+{
+    const char *colon = strrchr(listen_at, ':'), *from = listen_at, *end = colon;
+    if (colon && from[0] == '[' && end > from && end[-1] == ']') {
+        from++;
+        end--;
+    }
+    int64_t number;
+    if (!colon || end - from >= 128 || strlen(colon + 1) >= 16 || !parse_int64(chr_str(colon + 1), &number) || number < 0 ||
+        number > 65535)
+        return chr_fail(CHR_INVALID, "%s is not an address to listen on; write ADDRESS:PORT, such as 127.0.0.1:8080", listen_at);
+    memcpy(host, from, (size_t)(end - from));
+    host[end - from] = 0;
+    strcpy(port, colon + 1);
+    return CHR_OK;
+}
+
+static chr_status open_listener(const struct addrinfo *a, const char *listen_at, bool shared, int *out)
+{
+    int on = 1, fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return chr_errno(errno, "listen on", listen_at);
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (shared) (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0) {
+        *out = fd;
+        return CHR_OK;
+    }
+    int error = errno;
+    close(fd);
+    if (error == EADDRINUSE)
+        return chr_fail(CHR_INVALID, "%s is in use by another program; choose another port with --listen", listen_at);
+    return chr_fail(CHR_INVALID, "cannot listen on %s: %s", listen_at, strerror(error));
+}
+
+static void note_address(server *s, int fd, const char *host)
+{
+    struct sockaddr_storage a;
+    socklen_t               len = sizeof a;
+    char                    port[16] = "0";
+    if (getsockname(fd, (struct sockaddr *)&a, &len) == 0)
+        (void)getnameinfo((struct sockaddr *)&a, len, NULL, 0, port, sizeof port, NI_NUMERICSERV);
+    snprintf(s->address, sizeof s->address, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+/* The port must be free: one socket that is not shared proves it, before others share it. */
+static chr_status listen_all(server *s)
+{
+    char             host[128], port[16];
+    struct addrinfo  hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV }, *found = NULL;
+    const char      *at = s->options.listen;
+    int              probe = -1;
+    chr_status       st = split_address(at, host, port);
+    if (st != CHR_OK) return st;
+    int error = getaddrinfo(*host ? host : NULL, port, &hints, &found);
+    if (error) return chr_fail(CHR_INVALID, "cannot listen on %s: %s", at, gai_strerror(error));
+    st = open_listener(found, at, false, &probe);
+    if (st == CHR_OK) {
+        note_address(s, probe, host);
+        close(probe);
+        snprintf(port, sizeof port, "%s", strrchr(s->address, ':') + 1);
+        freeaddrinfo(found);
+        found = NULL;
+        if (getaddrinfo(*host ? host : NULL, port, &hints, &found)) st = chr_fail(CHR_INVALID, "cannot listen on %s", at);
+    }
+    for (unsigned i = 0; i < s->n_reactors && st == CHR_OK; i++) st = open_listener(found, at, true, &s->reactors[i].listen_fd);
+    if (found) freeaddrinfo(found);
+    return st;
+}
+
+/* ---- reactors ---- */
+
+void reactor_wake(reactor *r)
+{
+    uint64_t one = 1;
+    if (atomic_exchange(&r->woken, true)) return;
+    ssize_t ignored = write(r->wake_fd, &one, sizeof one);   /* it cannot be full */
+    (void)ignored;
+}
+
+static void acknowledged(void *arg)
+{
+    server *s = arg;
+    for (unsigned i = 0; i < s->n_reactors; i++) reactor_wake(&s->reactors[i]);
+}
+
+static void accept_some(reactor *r)
+{
+    server *s = r->server;
+    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+        int fd = accept4(r->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) return;   /* none left, or a client that has gone already */
+        unsigned limit = s->options.max_clients ? s->options.max_clients : CLIENTS_MAX;
+        if (atomic_fetch_add(&s->clients, 1) >= limit) {
+            static const char full[] = "-ERR max number of clients reached\r\n";
+            ssize_t           ignored = send(fd, full, sizeof full - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+            (void)ignored;
+            atomic_fetch_add(&s->rejected, 1);
+        } else if (conn_new(r, fd)) {
+            atomic_fetch_add(&s->connections, 1);
+            continue;
+        }
+        atomic_fetch_sub(&s->clients, 1);
+        close(fd);
+    }
+}
+
+static void take_finished(reactor *r)
+{
+    pthread_mutex_lock(&r->mu);
+    job *j = r->finished;
+    r->finished = NULL;
+    pthread_mutex_unlock(&r->mu);
+    while (j) {
+        job  *next = j->next;
+        conn *c = j->conn;
+        conn_finish_job(c, j);
+        job_free(j);
+        conn_turn(c, 0);
+        j = next;
+    }
+}
+
+static void wake_held(reactor *r)
+{
+    for (conn *c = r->held, *next; c; c = next) {
+        next = c->held_next;
+        conn_turn(c, 0);
+    }
+}
+
+static void bury(reactor *r)
+{
+    while (r->dead) {
+        conn *c = r->dead;
+        r->dead = c->next;
+        conn_free(c);
+    }
+}
+
+/* A connection in the list of held ones may have become ready between its turn and now. */
+static void turn(reactor *r, struct epoll_event *events, int n)
+{
+    bool woken = false;
+    for (int i = 0; i < n; i++) {
+        if (events[i].data.ptr == &r->listen_fd) {
+            accept_some(r);
+        } else if (events[i].data.ptr == &r->wake_fd) {
+            uint64_t count;
+            ssize_t  ignored = read(r->wake_fd, &count, sizeof count);
+            (void)ignored;
+            atomic_store(&r->woken, false);
+            woken = true;
+        } else {
+            conn_turn(events[i].data.ptr, events[i].events);
+        }
+    }
+    if (woken) take_finished(r);
+    if (r->held) {
+        store_request_ack(r->server->store);
+        wake_held(r);
+    }
+    bury(r);
+}
+
+static void *reactor_main(void *arg)
+{
+    reactor           *r = arg;
+    struct epoll_event events[EVENTS];
+    while (!atomic_load(&r->server->stopping)) {
+        int n = epoll_wait(r->epoll_fd, events, EVENTS, -1);
+        if (n > 0) turn(r, events, n);
+    }
+    /* No new connections; replies that are under way may still go out. */
+    (void)epoll_ctl(r->epoll_fd, EPOLL_CTL_DEL, r->listen_fd, NULL);
+    for (int waited = 0; waited < DRAIN_MS; waited += DRAIN_STEP_MS) {
+        bool busy = false;
+        for (const conn *c = r->conns; c; c = c->next) busy = busy || c->job || c->out_at < c->out.len;
+        if (!busy) break;
+        int n = epoll_wait(r->epoll_fd, events, EVENTS, DRAIN_STEP_MS);
+        turn(r, events, n > 0 ? n : 0);
+    }
+    return NULL;
+}
+
+static chr_status reactor_init(reactor *r)
+{
+    pthread_mutex_init(&r->mu, NULL);
+    r->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    r->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event listening = { .events = EPOLLIN, .data.ptr = &r->listen_fd };
+    struct epoll_event waking = { .events = EPOLLIN, .data.ptr = &r->wake_fd };
+    if (r->epoll_fd < 0 || r->wake_fd < 0 || epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, r->listen_fd, &listening) != 0 ||
+        epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, r->wake_fd, &waking) != 0)
+        return chr_errno(errno, "prepare", "a reactor");
+    return CHR_OK;
+}
+
+static void reactor_free(reactor *r)
+{
+    while (r->conns) {
+        conn *c = r->conns;
+        r->conns = c->next;
+        close(c->fd);
+        conn_free(c);
+    }
+    bury(r);
+    if (r->listen_fd >= 0) close(r->listen_fd);
+    if (r->wake_fd >= 0) close(r->wake_fd);
+    if (r->epoll_fd >= 0) close(r->epoll_fd);
+    pthread_mutex_destroy(&r->mu);
+}
+
+/* ---- the server ---- */
+
+const char *server_address(const server *s) { return s->address; }
+
+static void stop(server *s, unsigned running)
+{
+    atomic_store(&s->stopping, true);
+    acknowledged(s);
+    for (unsigned i = 0; i < running; i++) pthread_join(s->reactors[i].thread, NULL);
+    if (s->workers) workers_stop(s->workers);
+    for (unsigned i = 0; i < s->n_reactors; i++) {
+        reactor *r = &s->reactors[i];
+        while (r->finished) {   /* came back too late to be sent */
+            job *j = r->finished;
+            r->finished = j->next;
+            j->conn->job = NULL;
+            if (j->conn->dead) conn_free(j->conn);
+            job_free(j);
+        }
+        reactor_free(r);
+    }
+    cursors_free(&s->cursors);
+    free(s);
+}
+
+chr_status server_start(store *st, const server_options *options, server **out)
+{
+    long       cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    server    *s = calloc(1, sizeof *s);
+    chr_status status;
+    unsigned   running = 0;
+    if (!s) return chr_nomem();
+    assert(command_count <= COMMANDS_MAX);
+    s->store = st;
+    s->options = *options;
+    s->started_ms = store_now_ms(st);
+    s->n_reactors = options->threads ? options->threads : cpus > 0 ? (unsigned)cpus : 1;
+    if (s->n_reactors > REACTORS_MAX) s->n_reactors = REACTORS_MAX;
+    cursors_init(&s->cursors);
+    for (unsigned i = 0; i < s->n_reactors; i++) {
+        reactor *r = &s->reactors[i];
+        r->server = s;
+        r->epoll_fd = r->wake_fd = r->listen_fd = -1;
+    }
+    status = listen_all(s);
+    for (unsigned i = 0; i < s->n_reactors; i++) {
+        chr_status made = status == CHR_OK ? reactor_init(&s->reactors[i]) : CHR_OK;
+        if (status == CHR_OK) status = made;
+    }
+    if (status == CHR_OK && !(s->workers = workers_start(WORKERS))) status = chr_nomem();
+    if (status == CHR_OK) status = store_add_ack_listener(st, acknowledged, s);
+    if (status != CHR_OK) {
+        stop(s, 0);
+        return status;
+    }
+    for (; running < s->n_reactors; running++)
+        if (pthread_create(&s->reactors[running].thread, NULL, reactor_main, &s->reactors[running]) == 0)
+            pthread_setname_np(s->reactors[running].thread, "chr-reactor");
+        else
+            break;
+    if (running < s->n_reactors) {
+        store_remove_ack_listener(st, acknowledged, s);
+        stop(s, running);
+        return chr_fail(CHR_NO_MEMORY, "cannot start a thread");
+    }
+    log_line(LOG_INFO, "net", "listening", "address=%s reactors=%u", s->address, s->n_reactors);
+    *out = s;
+    return CHR_OK;
+}
+
+void server_stop(server *s)
+{
+    atomic_store(&s->stopping, true);
+    acknowledged(s);
+    for (unsigned i = 0; i < s->n_reactors; i++) pthread_join(s->reactors[i].thread, NULL);
+    store_remove_ack_listener(s->store, acknowledged, s);
+    stop(s, 0);
+}

@@ -1,0 +1,45 @@
+/* The inside of a server, shared by net/server.c, conn.c, workers.c and the commands that describe it. */
+#ifndef CHR_NET_SERVER_INTERNAL_H
+#define CHR_NET_SERVER_INTERNAL_H
+
+#include "net/command.h"
+#include "net/conn.h"
+#include "net/cursors.h"
+#include "net/server.h"
+#include "net/workers.h"
+
+#include <stdatomic.h>
+
+enum { REACTORS_MAX = 64, COMMANDS_MAX = 64 };
+
+/* One thread with its own epoll; owns the connections it accepted. */
+typedef struct reactor {
+    server         *server;
+    pthread_t       thread;
+    int             epoll_fd, listen_fd;
+    int             wake_fd;         /* an eventfd: acknowledged writes, finished jobs, stopping */
+    atomic_bool     woken;           /* the eventfd has been written and not yet read */
+    conn           *conns;           /* list */
+    conn           *held;            /* those with replies that wait for acknowledgement; list */
+    pthread_mutex_t mu;
+    job            *finished;        /* by workers; mu */
+    conn           *dead;            /* closed in this turn, freed at its end */
+} reactor;
+
+struct server {
+    store          *store;
+    server_options  options;
+    char            address[128];
+    int64_t         started_ms;
+    reactor         reactors[REACTORS_MAX];
+    unsigned        n_reactors;
+    workers        *workers;
+    cursors         cursors;
+    atomic_bool     stopping;
+    _Atomic(uint64_t) next_id, clients, connections, commands_run, rejected;
+    _Atomic(uint64_t) calls[COMMANDS_MAX];   /* by place in the table */
+};
+
+void reactor_wake(reactor *r);
+
+#endif
