@@ -17,13 +17,13 @@ static bool      entered;
 static void *forward_lines(void *arg)
 {
     FILE  *lines = arg;
-    char  *line  = NULL;
-    size_t room  = 0;
+    char  *line = NULL;
+    size_t room = 0;
     openlog("chronos", LOG_PID, LOG_DAEMON);
     while (getline(&line, &room, lines) >= 0) {
         /* "TIME LEVEL part: ..."; whatever else comes was not expected to. */
         const char *level = strchr(line, ' ');
-        bool        info  = level && (strncmp(level, " info ", 6) == 0 || strncmp(level, " debug ", 7) == 0);
+        bool        info = level && (strncmp(level, " info ", 6) == 0 || strncmp(level, " debug ", 7) == 0);
         bool        fault = level && strncmp(level, " error ", 7) == 0;
         line[strcspn(line, "\n")] = 0;
         syslog(info ? LOG_INFO : fault ? LOG_ERR : LOG_WARNING, "%s", line);
@@ -74,6 +74,6 @@ close_null:
 void background_leave(void)
 {
     if (!entered) return;
-    dup2(STDIN_FILENO, STDERR_FILENO);   /* closes the writing end */
+    dup2(STDIN_FILENO, STDERR_FILENO); /* closes the writing end */
     pthread_join(forwarder, NULL);
 }

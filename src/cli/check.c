@@ -20,8 +20,9 @@ static int check(const char *dir)
         return EXIT_DONE;
     }
     if (st != CHR_CORRUPT) return complain("%s", chr_message());
-    complain("%s is damaged; 'chronos check --repair %s' saves what can be read, and a backup from before may hold more",
-             dir, dir);
+    complain(
+        "%s is damaged; 'chronos check --repair %s' saves what can be read, and a backup from before may hold more",
+        dir, dir);
     return EXIT_NEGATIVE;
 }
 
@@ -34,7 +35,7 @@ static int repair(const char *dir)
 int check_run(const command_values *values, size_t count, char **operand)
 {
     const char *dir = count ? operand[0] : values->check.dir;
-    chr_status  st  = precheck_store(dir, false);
+    chr_status  st = precheck_store(dir, false);
     if (!chr_ok(st)) return complain("%s", chr_message());
     return values->check.repair ? repair(dir) : check(dir);
 }

@@ -16,8 +16,8 @@ enum { CONNECT_TIMEOUT_S = 5, HISTORY_LINES_MAX = 1000, PROMPT_MAX = 320, LINE_C
 
 typedef struct client {
     const cli_options *options;
-    redisContext      *connection;   /* NULL: there is none */
-    bool               pretty;       /* for a person at a terminal */
+    redisContext      *connection; /* NULL: there is none */
+    bool               pretty;     /* for a person at a terminal */
 } client;
 
 /* What became of a command. */
@@ -35,7 +35,7 @@ static bool connect_to_server(client *c)
 {
     if (c->connection) return true;
     struct timeval timeout = { .tv_sec = CONNECT_TIMEOUT_S };
-    c->connection          = redisConnectWithTimeout(c->options->host, (int)c->options->port, timeout);
+    c->connection = redisConnectWithTimeout(c->options->host, (int)c->options->port, timeout);
     if (c->connection && !c->connection->err) return true;
     complain("cannot connect to %s port %llu: %s; is 'chronos serve' running there?", c->options->host,
              (unsigned long long)c->options->port, c->connection ? c->connection->errstr : "not enough memory");
@@ -67,9 +67,9 @@ static bool is_text_command(int count, const char **word)
 
 static bool print_reply(const client *c, const redisReply *reply, bool text)
 {
-    buf  out   = { 0 };
+    buf  out = { 0 };
     bool plain = !c->pretty || (text && reply->type == REDIS_REPLY_STRING);
-    bool ok    = plain ? reply_append_plain(&out, reply) : reply_append_pretty(&out, reply);
+    bool ok = plain ? reply_append_plain(&out, reply) : reply_append_pretty(&out, reply);
     if (!ok)
         complain("not enough memory to show the answer");
     else
@@ -107,9 +107,9 @@ static int run_operands(client *c, size_t count, char **operand)
 /* Splits a line into words as redis-cli does and runs them. An empty line is ANSWERED. */
 static outcome run_line(client *c, const char *line)
 {
-    int     count  = 0;
+    int     count = 0;
     outcome result = ANSWERED;
-    sds    *words  = sdssplitargs(line, &count);
+    sds    *words = sdssplitargs(line, &count);
     if (!words) {
         complain("a quote is not closed, or something follows it without a space; nothing was sent");
         return ANSWERED_ERROR;
@@ -131,8 +131,8 @@ static outcome run_line(client *c, const char *line)
 
 static int run_stdin(client *c)
 {
-    char   *line   = NULL;
-    size_t  room   = 0;
+    char   *line = NULL;
+    size_t  room = 0;
     outcome result = ANSWERED;
     ssize_t n;
     while (result != NO_ANSWER && (n = getline(&line, &room, stdin)) >= 0) {
@@ -194,7 +194,7 @@ static char *next_completion(const char *text, int state)
     while (next < command_count) {
         const char *name = command_names[next++];
         if (strncasecmp(name, text, strlen(text)) != 0) continue;
-        char *copy  = strdup(name);
+        char *copy = strdup(name);
         bool  upper = *text && strpbrk(text, "abcdefghijklmnopqrstuvwxyz") == NULL;
         for (char *p = copy; p && *p; p++) {
             if (upper && *p >= 'a' && *p <= 'z') *p = (char)(*p - 'a' + 'A');
@@ -208,7 +208,7 @@ static char *next_completion(const char *text, int state)
 static char **complete(const char *text, int start, int end)
 {
     (void)end;
-    rl_attempted_completion_over = 1;   /* never file names */
+    rl_attempted_completion_over = 1; /* never file names */
     return start == 0 ? rl_completion_matches(text, next_completion) : NULL;
 }
 
@@ -233,7 +233,7 @@ static void print_command_names(void)
 static void find_history(char *path, size_t size)
 {
     const char *home = getenv("HOME");
-    path[0]          = 0;
+    path[0] = 0;
     if (home && *home && (size_t)snprintf(path, size, "%s/.chronos_history", home) >= size) path[0] = 0;
 }
 
@@ -244,13 +244,13 @@ static int run_terminal(client *c)
     fetch_command_names(c);
     find_history(history, sizeof history);
 
-    rl_readline_name                 = "chronos";
-    rl_catch_signals                 = 1;   /* SIGINT ends the program, with the terminal as it was before */
+    rl_readline_name = "chronos";
+    rl_catch_signals = 1; /* SIGINT ends the program, with the terminal as it was before */
     rl_attempted_completion_function = complete;
     using_history();
     stifle_history(HISTORY_LINES_MAX);
     if (*history) read_history(history);
-    umask(077);   /* lines hold values */
+    umask(077); /* lines hold values */
 
     for (;;) {
         if (c->connection)
@@ -259,7 +259,7 @@ static int run_terminal(client *c)
             snprintf(prompt, sizeof prompt, "not connected> ");
         char *line = readline(prompt);
         if (!line) {
-            printf("\n");   /* end of input: the shell's prompt wants a line of its own */
+            printf("\n"); /* end of input: the shell's prompt wants a line of its own */
             break;
         }
         if (line[strspn(line, " \t")]) add_history(line);

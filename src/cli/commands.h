@@ -15,7 +15,7 @@ typedef struct serve_options {
 } serve_options;
 
 typedef struct mount_command_options {
-    word_list words;   /* of -o */
+    word_list words; /* of -o */
     bool      foreground;
 } mount_command_options;
 
@@ -31,9 +31,9 @@ typedef struct cli_options {
     uint64_t    port;
 } cli_options;
 
-typedef struct key_options {   /* get, set, del, ls, stats */
+typedef struct key_options { /* get, set, del, ls, stats */
     const char *dir;
-    bool        details;   /* ls */
+    bool        details; /* ls */
 } key_options;
 
 typedef struct check_options {
@@ -64,10 +64,10 @@ typedef enum command_id {
     COMMAND_COUNT,
 } command_id;
 extern const command commands[COMMAND_COUNT];
-extern const command mount_helper;   /* mount.chronos; not listed */
+extern const command mount_helper; /* mount.chronos; not listed */
 
 /* Each returns an exit status; `operand` has `count` entries, as many as the table allows. */
 typedef int command_fn(const command_values *values, size_t count, char **operand);
-command_fn serve_run, mount_run, mount_helper_run, cli_run, get_run, set_run, del_run, ls_run, stats_run, check_run;
+command_fn  serve_run, mount_run, mount_helper_run, cli_run, get_run, set_run, del_run, ls_run, stats_run, check_run;
 
 #endif

@@ -10,7 +10,7 @@ static chr_status delete_keys(store *s, const slice *keys, size_t count, bool *e
 {
     uint64_t   seq;
     chr_status st = CHR_OK;
-    txn       *t  = txn_begin(s, keys, count);
+    txn       *t = txn_begin(s, keys, count);
     if (!t) return chr_nomem();
     for (size_t i = 0; i < count && chr_ok(st); i++) st = txn_delete(t, OBJECT_KEY, keys[i], &existed[i]);
     if (!chr_ok(st)) {
@@ -23,8 +23,8 @@ static chr_status delete_keys(store *s, const slice *keys, size_t count, bool *e
 
 int del_run(const command_values *values, size_t count, char **operand)
 {
-    int    status  = EXIT_FAILED;
-    slice *keys    = calloc(count, sizeof *keys);
+    int    status = EXIT_FAILED;
+    slice *keys = calloc(count, sizeof *keys);
     bool  *existed = calloc(count, sizeof *existed);
     store *s;
     if (!keys || !existed) {
@@ -41,7 +41,7 @@ int del_run(const command_values *values, size_t count, char **operand)
         goto done;
     }
     if (!offline_open(values->key.dir, true, "del KEY", &s)) goto done;
-    st     = delete_keys(s, keys, count, existed);
+    st = delete_keys(s, keys, count, existed);
     status = chr_ok(st) ? EXIT_DONE : complain("%s", chr_message());
     for (size_t i = 0; i < count && chr_ok(st); i++) {
         if (existed[i]) continue;

@@ -7,7 +7,7 @@
 int get_run(const command_values *values, size_t count, char **operand)
 {
     (void)count;
-    slice  key   = chr_str(operand[0]);
+    slice  key = chr_str(operand[0]);
     buf    value = { 0 };
     store *s;
     if (!offline_key_fits(key) || !offline_open(values->key.dir, false, "get KEY", &s)) return EXIT_FAILED;

@@ -77,7 +77,7 @@ static int print_keys(store_iter *it, bool details)
 int ls_run(const command_values *values, size_t count, char **operand)
 {
     slice       prefix = chr_str(count ? operand[0] : "");
-    buf         end    = { 0 };
+    buf         end = { 0 };
     int         status;
     store      *s;
     store_iter *it;

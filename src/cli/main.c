@@ -16,10 +16,11 @@ static command_fn *const runners[COMMAND_COUNT] = {
 
 static int print_help(FILE *to, int status)
 {
-    fputs("Usage: chronos COMMAND [OPTIONS] [ARGUMENTS]\n\n"
-          "Chronos is a durable key-value store that speaks to Redis clients and to nc, and can be mounted as files.\n\n"
-          "Commands:\n",
-          to);
+    fputs(
+        "Usage: chronos COMMAND [OPTIONS] [ARGUMENTS]\n\n"
+        "Chronos is a durable key-value store that speaks to Redis clients and to nc, and can be mounted as files.\n\n"
+        "Commands:\n",
+        to);
     for (size_t i = 0; i < COMMAND_COUNT; i++) fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].summary);
     fputs("  help     show this text, or that of a command: chronos help COMMAND\n"
           "  version  show the version\n\n"

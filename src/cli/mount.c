@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "cli/background.h"
 #include "cli/commands.h"
+#include "cli/offline.h"
 #include "cli/precheck.h"
 #include "cli/show.h"
 #include "cli/stop.h"
@@ -11,7 +12,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,9 +33,10 @@ static bool is_one_of(slice word, const char *const *words)
 static chr_status read_words(const word_list *words, bool sloppy, mount_plan *plan)
 {
     /* What holds anyway, and what /etc/fstab says to others than us. */
-    static const char *const no_change[] = { "nosuid", "nodev",   "default_permissions", "defaults", "auto",
-                                             "noauto", "_netdev", "nofail",              "nouser",   NULL };
-    static const char *const known[]     = { "ro", "rw", "allow_other" };
+    static const char *const no_change[] = {
+        "nosuid", "nodev", "default_permissions", "defaults", "auto", "noauto", "_netdev", "nofail", "nouser", NULL
+    };
+    static const char *const known[] = { "ro", "rw", "allow_other" };
     for (size_t i = 0; i < words->count; i++) {
         slice word = words->word[i];
         if (slice_equal(word, chr_str("ro"))) {
@@ -78,11 +79,11 @@ static void on_unmounted(void *arg) { stop_ask(arg, "unmounted"); }
 static int serve_mount(const mount_plan *plan, store *s, stop *end, int ready)
 {
     mount        *m;
-    int           status  = EXIT_DONE;
-    mount_options options = { .mount_point   = plan->path,
-                              .read_only     = plan->read_only,
-                              .allow_other   = plan->allow_other,
-                              .on_unmounted  = on_unmounted,
+    int           status = EXIT_DONE;
+    mount_options options = { .mount_point = plan->path,
+                              .read_only = plan->read_only,
+                              .allow_other = plan->allow_other,
+                              .on_unmounted = on_unmounted,
                               .unmounted_arg = end };
     if (!chr_ok(mount_start(s, &options, &m))) return complain("%s", chr_message());
     if (ready >= 0) {
@@ -93,6 +94,7 @@ static int serve_mount(const mount_plan *plan, store *s, stop *end, int ready)
         close(ready);
     }
     if (status == EXIT_DONE) {
+        log_set_level(LOG_INFO);
         log_line(LOG_INFO, "mount", "ready", "dir=%s path=%s", plan->dir, plan->path);
         log_line(LOG_INFO, "mount", "stopping", "why=%s", stop_wait(end));
     }
@@ -105,13 +107,14 @@ static int open_and_serve(const mount_plan *plan, int ready)
     int         status;
     stop        end;
     store      *s;
-    chr_options options       = chr_options_default();
-    log_set_level(LOG_INFO);
-    options.read_only         = plan->read_only;
+    chr_options options = chr_options_default();
+    if (ready < 0) log_set_level(LOG_INFO);
+    options.read_only = plan->read_only;
     options.create_if_missing = !plan->read_only;
     if (!chr_ok(stop_begin(&end))) return complain("%s", chr_message());
-    if (!chr_ok(chr_open(plan->dir, &options, &s))) {
-        status = complain("%s", chr_message());
+    chr_status st = chr_open(plan->dir, &options, &s);
+    if (!chr_ok(st)) {
+        status = complain_of_opening(st, plan->dir);
     } else {
         status = serve_mount(plan, s, &end, ready);
         if (!chr_ok(chr_close(s))) status = complain("%s", chr_message());
@@ -119,20 +122,6 @@ static int open_and_serve(const mount_plan *plan, int ready)
     stop_end(&end);
     background_leave();
     return status;
-}
-
-/* The child's working directory becomes /, so paths must not depend on it. */
-static bool make_absolute(const char *path, char absolute[PATH_MAX])
-{
-    char here[PATH_MAX];
-    int  n;
-    if (*path == '/')
-        n = snprintf(absolute, PATH_MAX, "%s", path);
-    else if (getcwd(here, sizeof here))
-        n = snprintf(absolute, PATH_MAX, "%s/%s", here, path);
-    else
-        return false;
-    return n < PATH_MAX;
 }
 
 static int serve_in_background(const mount_plan *plan)
@@ -163,17 +152,19 @@ static int serve_in_background(const mount_plan *plan)
     return complain("the process that was to serve %s was ended by signal %d", plan->path, WTERMSIG(child));
 }
 
-static int run_plan(mount_plan *plan, bool foreground, bool fake)
+static int run_plan(const mount_plan *plan, bool foreground, bool fake)
 {
-    char dir[PATH_MAX], path[PATH_MAX];
+    char       dir[PATH_MAX], path[PATH_MAX];
+    mount_plan absolute = *plan;
     if (!chr_ok(precheck(plan))) return complain("%s", chr_message());
     if (fake) return EXIT_DONE;
     if (foreground) return open_and_serve(plan, -1);
-    if (!make_absolute(plan->dir, dir) || !make_absolute(plan->path, path))
+    /* The child's working directory becomes /, so paths must not depend on it. */
+    if (!absolute_path(plan->dir, dir) || !absolute_path(plan->path, path))
         return complain("the path from / to %s or to %s is too long", plan->dir, plan->path);
-    plan->dir  = dir;
-    plan->path = path;
-    return serve_in_background(plan);
+    absolute.dir = dir;
+    absolute.path = path;
+    return serve_in_background(&absolute);
 }
 
 int mount_run(const command_values *values, size_t count, char **operand)

@@ -4,21 +4,26 @@
 #include "cli/precheck.h"
 #include "cli/show.h"
 
+int complain_of_opening(chr_status st, const char *dir)
+{
+    if (st == CHR_CORRUPT && !strstr(chr_message(), "chronos check"))
+        return complain("%s; 'chronos check %s' tells more", chr_message(), dir);
+    return complain("%s", chr_message());
+}
+
 bool offline_open(const char *dir, bool write, const char *instead, store **out)
 {
-    chr_options options       = chr_options_default();
+    chr_options options = chr_options_default();
     options.create_if_missing = write;
-    options.read_only         = !write;
+    options.read_only = !write;
 
     chr_status st = precheck_store(dir, write);
     if (chr_ok(st)) st = chr_open(dir, &options, out);
     if (chr_ok(st)) return true;
     if (st == CHR_LOCKED)
         complain("%s; talk to it with 'chronos cli %s'", chr_message(), instead);
-    else if (st == CHR_CORRUPT)
-        complain("%s; 'chronos check %s' tells more", chr_message(), dir);
     else
-        complain("%s", chr_message());
+        complain_of_opening(st, dir);
     return false;
 }
 

@@ -34,7 +34,7 @@ static const unit time_units[] = { { "", 1 }, { "ms", 1 }, { "s", 1000 }, { "min
 static bool parse_with_unit(const char *text, const unit *units, size_t count, uint64_t *value)
 {
     uint64_t    number = 0;
-    const char *p      = text;
+    const char *p = text;
     for (; isdigit((unsigned char)*p); p++) {
         if (__builtin_mul_overflow(number, 10u, &number)) return false;
         if (__builtin_add_overflow(number, (uint64_t)(*p - '0'), &number)) return false;
@@ -69,11 +69,11 @@ bool parse_address(const char *text, char *host, size_t host_size, uint16_t *por
     if (name.len >= 2 && name.data[0] == '[' && name.data[name.len - 1] == ']')
         name = chr_bytes(name.data + 1, name.len - 2);
     else if (memchr(name.data, ':', name.len))
-        return false;   /* an IPv6 address wants its brackets */
+        return false; /* an IPv6 address wants its brackets */
     if (name.len >= host_size) return false;
     memcpy(host, name.data, name.len);
     host[name.len] = 0;
-    *port          = (uint16_t)number;
+    *port = (uint16_t)number;
     return true;
 }
 
@@ -103,16 +103,16 @@ static size_t edit_distance(const char *a, const char *b)
 
 const char *nearest_word(const char *wrong, const char *const *words, size_t count, size_t stride)
 {
-    const char *best     = NULL;
+    const char *best = NULL;
     size_t      distance = WORD_MAX;
     for (size_t i = 0; i < count; i++) {
         const char *word = *(const char *const *)((const char *)words + i * stride);
         if (!word || !*word) continue;
-        size_t d      = edit_distance(wrong, word);
+        size_t d = edit_distance(wrong, word);
         bool   begins = strlen(wrong) >= 2 && strncmp(wrong, word, strlen(wrong)) == 0;
         if (begins && d > 1) d = 1;
-        if (d < distance && d <= 1 + strlen(word) / 5) {   /* more slips than that make another word */
-            best     = word;
+        if (d < distance && d <= 1 + strlen(word) / 5) { /* more slips than that make another word */
+            best = word;
             distance = d;
         }
     }
@@ -156,7 +156,7 @@ static chr_status bad_value(const command *c, const option_spec *o, const char *
 static void size_text(uint64_t bytes, char *text, size_t size)
 {
     static const char *const names[] = { "", "KiB", "MiB", "GiB", "TiB" };
-    size_t                   i       = 0;
+    size_t                   i = 0;
     while (i + 1 < sizeof names / sizeof *names && bytes && bytes % 1024 == 0) {
         bytes /= 1024;
         i++;
@@ -175,8 +175,8 @@ static chr_status check_range(const command *c, const option_spec *o, const char
         snprintf(min, sizeof min, "%llu", (unsigned long long)o->min);
         snprintf(max, sizeof max, "%llu", (unsigned long long)o->max);
     }
-    return chr_fail(CHR_INVALID, "chronos %s: %s cannot be %s; it goes from %s to %s", c->name, label_of(o).text, text, min,
-                    max);
+    return chr_fail(CHR_INVALID, "chronos %s: %s cannot be %s; it goes from %s to %s", c->name, label_of(o).text, text,
+                    min, max);
 }
 
 static chr_status set_sync(const command *c, const option_spec *o, const char *text, sync_setting *to)
@@ -190,7 +190,8 @@ static chr_status set_sync(const command *c, const option_spec *o, const char *t
     } else if (!parse_time_ms(text, &ms)) {
         return bad_value(c, o, text);
     } else if (ms < 1 || ms > SYNC_INTERVAL_MAX_MS) {
-        return chr_fail(CHR_INVALID, "chronos %s: %s cannot be %s; a time goes from 1ms to 60min, and 'always' syncs at once",
+        return chr_fail(CHR_INVALID,
+                        "chronos %s: %s cannot be %s; a time goes from 1ms to 60min, and 'always' syncs at once",
                         c->name, label_of(o).text, text);
     } else {
         *to = (sync_setting){ CHR_SYNC_INTERVAL, (uint32_t)ms };
@@ -235,7 +236,8 @@ static chr_status set_value(const command *c, const option_spec *o, const char *
         break;
     case OPTION_TEXT:
         if (!*text)
-            return chr_fail(CHR_INVALID, "chronos %s: the argument of %s, %s, is empty", c->name, label_of(o).text, o->argument);
+            return chr_fail(CHR_INVALID, "chronos %s: the argument of %s, %s, is empty", c->name, label_of(o).text,
+                            o->argument);
         break;
     }
     *(const char **)field = text;
@@ -261,15 +263,15 @@ static chr_status unknown_option(const command *c, const char *word)
     char name[WORD_MAX];
     snprintf(name, sizeof name, "%s", word + strspn(word, "-"));
     name[strcspn(name, "=")] = 0;
-    const char *near         = NULL;
+    const char *near = NULL;
     if (c->options_count && strlen(name) > 1)
         near = nearest_word(name, &c->options[0].name, c->options_count, sizeof *c->options);
-    if (near)
-        return chr_fail(CHR_INVALID, "chronos %s: unknown option '%s'; did you mean --%s?", c->name, word, near);
-    return chr_fail(CHR_INVALID,
-                    "chronos %s: unknown option '%s'; 'chronos %s --help' lists the options, and '--' goes before a word "
-                    "that begins with '-' but is none",
-                    c->name, word, c->name);
+    if (near) return chr_fail(CHR_INVALID, "chronos %s: unknown option '%s'; did you mean --%s?", c->name, word, near);
+    return chr_fail(
+        CHR_INVALID,
+        "chronos %s: unknown option '%s'; 'chronos %s --help' lists the options, and '--' goes before a word "
+        "that begins with '-' but is none",
+        c->name, word, c->name);
 }
 
 static chr_status missing_argument(const command *c, const option_spec *o)
@@ -281,9 +283,9 @@ static chr_status missing_argument(const command *c, const option_spec *o)
 /* One word that begins with two dashes, or with one and a letter; *next is the index behind it and its argument. */
 static chr_status parse_long(const command *c, int argc, char **argv, int *next, void *values)
 {
-    const char *word  = argv[*next];
+    const char *word = argv[*next];
     const char *equal = strchr(word, '=');
-    size_t      len   = equal ? (size_t)(equal - word) : strlen(word);
+    size_t      len = equal ? (size_t)(equal - word) : strlen(word);
 
     const option_spec *o = find_name(c, chr_bytes(word + 2, len - 2));
     if (!o) return unknown_option(c, word);
@@ -318,8 +320,8 @@ static chr_status parse_letters(const command *c, int argc, char **argv, int *ne
 static chr_status check_operands(const command *c, size_t count, char **operand)
 {
     if (count < c->operands_min)
-        return chr_fail(CHR_INVALID, "chronos %s: something is missing; it is used as 'chronos %s %s'", c->name, c->name,
-                        c->operands);
+        return chr_fail(CHR_INVALID, "chronos %s: something is missing; it is used as 'chronos %s %s'", c->name,
+                        c->name, c->operands);
     if (count > c->operands_max && c->operands_max == 0)
         return chr_fail(CHR_INVALID, "chronos %s: '%s' is too much; 'chronos %s --help' tells what it takes", c->name,
                         operand[0], c->name);
@@ -334,7 +336,7 @@ chr_status options_parse(const command *c, int argc, char **argv, void *values, 
     chr_status st;
     size_t     count = 0;
     bool       ended = false;
-    *help            = false;
+    *help = false;
     for (size_t i = 0; i < c->options_count; i++) {
         const option_spec *o = &c->options[i];
         if (o->standard && !chr_ok(st = set_value(c, o, o->standard, values))) return st;
@@ -370,7 +372,7 @@ static bool append_wrapped(buf *to, const char *text, size_t column, size_t inde
     while (*text && ok) {
         size_t len = strcspn(text, " ");
         if (!first && column + 1 + len > HELP_WIDTH) {
-            ok     = buf_printf(to, "\n%*s", (int)indent, "");
+            ok = buf_printf(to, "\n%*s", (int)indent, "");
             column = indent;
         } else if (!first) {
             ok = buf_append_byte(to, ' ');

@@ -42,8 +42,8 @@ static chr_status precheck_new_store(const char *dir)
     if (!S_ISDIR(st.st_mode))
         return chr_fail(CHR_INVALID, "cannot create the data directory %s: %s is not a directory", dir, parent);
     if (access(parent, W_OK | X_OK) < 0)
-        return chr_fail(CHR_INVALID, "cannot create the data directory %s: %s: %s; choose another with --dir", dir, parent,
-                        strerror(errno));
+        return chr_fail(CHR_INVALID, "cannot create the data directory %s: %s: %s; choose another with --dir", dir,
+                        parent, strerror(errno));
     return CHR_OK;
 }
 
@@ -55,7 +55,8 @@ static chr_status look_into(const char *dir, bool *store, bool *others)
     *store = *others = false;
     for (struct dirent *e; (e = readdir(d));) {
         uint64_t no;
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || strcmp(e->d_name, "lost+found") == 0) continue;
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || strcmp(e->d_name, "lost+found") == 0)
+            continue;
         bool ours = strcmp(e->d_name, NAME_CURRENT) == 0 || strcmp(e->d_name, NAME_LOCK) == 0 ||
                     name_parse(e->d_name, &no) != FILE_OTHER;
         if (ours)
@@ -81,8 +82,10 @@ chr_status precheck_store(const char *dir, bool may_create)
     }
     if (!S_ISDIR(sb.st_mode)) return chr_fail(CHR_INVALID, "cannot use %s as data directory: it is a file", dir);
     if (access(dir, R_OK | X_OK | (may_create ? W_OK : 0)) < 0)
-        return chr_fail(CHR_INVALID, "cannot use the data directory %s: %s; change its owner or permissions, or choose "
-                                     "another", dir, strerror(errno));
+        return chr_fail(CHR_INVALID,
+                        "cannot use the data directory %s: %s; change its owner or permissions, or choose "
+                        "another",
+                        dir, strerror(errno));
 
     chr_status st = look_into(dir, &store, &others);
     if (!chr_ok(st)) return st;
@@ -94,16 +97,30 @@ chr_status precheck_store(const char *dir, bool may_create)
 
 /* ---- the mount point ---- */
 
-/* Resolves `path`, which need not exist yet. */
+bool absolute_path(const char *path, char absolute[PATH_MAX])
+{
+    char here[PATH_MAX];
+    if (*path == '/') return snprintf(absolute, PATH_MAX, "%s", path) < PATH_MAX;
+    return getcwd(here, sizeof here) && snprintf(absolute, PATH_MAX, "%s/%s", here, path) < PATH_MAX;
+}
+
+/* Resolves links in `path`; its last parts need not exist yet. */
 static bool resolve(const char *path, char resolved[PATH_MAX])
 {
-    char        parent[PATH_MAX], above[PATH_MAX];
-    const char *name = path + strlen(path);
-    if (realpath(path, resolved)) return true;
-    while (name > path && name[-1] == '/') name--;
-    while (name > path && name[-1] != '/') name--;
-    parent_of(path, parent, sizeof parent);
-    return realpath(parent, above) && snprintf(resolved, PATH_MAX, "%s/%s", above, name) < PATH_MAX;
+    char absolute[PATH_MAX];
+    if (!absolute_path(path, absolute)) return false;
+    for (size_t end = strlen(absolute); end > 0;) {
+        char cut = absolute[end];
+        absolute[end] = 0;
+        bool found = realpath(absolute, resolved);
+        absolute[end] = cut;
+        if (found) {
+            size_t len = strlen(resolved);
+            return (size_t)snprintf(resolved + len, PATH_MAX - len, "%s", absolute + end) < PATH_MAX - len;
+        }
+        while (absolute[--end] != '/') continue;
+    }
+    return snprintf(resolved, PATH_MAX, "%s", absolute) < PATH_MAX;
 }
 
 static bool lies_in(const char *path, const char *dir)
@@ -116,19 +133,19 @@ chr_status precheck_mount_point(const char *path, const char *dir)
 {
     struct stat sb;
     char        point[PATH_MAX], store[PATH_MAX];
-    if (stat(path, &sb) < 0) {
-        if (errno == ENOTCONN) return CHR_OK;   /* its server died; the mount will be taken over */
-        if (errno == ENOENT)
-            return chr_fail(CHR_INVALID, "the mount point %s does not exist; create it with 'mkdir %s'", path, path);
-        return chr_fail(CHR_INVALID, "cannot mount at %s: %s", path, strerror(errno));
-    }
-    if (!S_ISDIR(sb.st_mode)) return chr_fail(CHR_INVALID, "cannot mount at %s: it is not a directory", path);
+    if (stat(path, &sb) < 0 && errno == ENOTCONN) return CHR_OK; /* its server died; the mount will be taken over */
     if (resolve(path, point) && resolve(dir, store)) {
         if (lies_in(store, point))
             return chr_fail(CHR_INVALID, "cannot mount at %s: the data directory %s lies in it", path, dir);
         if (lies_in(point, store))
             return chr_fail(CHR_INVALID, "cannot mount at %s: it lies in the data directory %s", path, dir);
     }
+    if (stat(path, &sb) < 0) {
+        if (errno == ENOENT)
+            return chr_fail(CHR_INVALID, "the mount point %s does not exist; create it with 'mkdir %s'", path, path);
+        return chr_fail(CHR_INVALID, "cannot mount at %s: %s", path, strerror(errno));
+    }
+    if (!S_ISDIR(sb.st_mode)) return chr_fail(CHR_INVALID, "cannot mount at %s: it is not a directory", path);
 
     DIR *d = opendir(path);
     if (!d) return chr_fail(CHR_INVALID, "cannot mount at %s: %s", path, strerror(errno));
@@ -158,7 +175,7 @@ static chr_status try_to_bind(const struct addrinfo *a, const char *address)
 {
     int s = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (s < 0) return chr_fail(CHR_INVALID, "cannot listen on %s: %s", address, strerror(errno));
-    int one   = 1;
+    int one = 1;
     int error = 0;
     setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (bind(s, a->ai_addr, a->ai_addrlen) < 0 || listen(s, 1) < 0) error = errno;
@@ -166,10 +183,9 @@ static chr_status try_to_bind(const struct addrinfo *a, const char *address)
     switch (error) {
     case 0: return CHR_OK;
     case EADDRINUSE:
-        return chr_fail(CHR_INVALID, "cannot listen on %s: another program uses that port; choose another with --listen",
-                        address);
-    case EADDRNOTAVAIL:
-        return chr_fail(CHR_INVALID, "cannot listen on %s: this machine has no such address", address);
+        return chr_fail(CHR_INVALID,
+                        "cannot listen on %s: another program uses that port; choose another with --listen", address);
+    case EADDRNOTAVAIL: return chr_fail(CHR_INVALID, "cannot listen on %s: this machine has no such address", address);
     case EACCES:
         return chr_fail(CHR_INVALID, "cannot listen on %s: that port is reserved; choose one from 1024 up", address);
     default: return chr_fail(CHR_INVALID, "cannot listen on %s: %s", address, strerror(error));
@@ -184,7 +200,7 @@ chr_status precheck_listen(const char *address, bool allow_remote)
         return chr_fail(CHR_INVALID, "cannot listen on %s: that is not ADDR:PORT", address);
     snprintf(service, sizeof service, "%u", port);
 
-    struct addrinfo want  = { .ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM };
+    struct addrinfo  want = { .ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM };
     struct addrinfo *found = NULL;
     int              error = getaddrinfo(*host ? host : NULL, service, &want, &found);
     if (error) return chr_fail(CHR_INVALID, "cannot listen on %s: %s", address, gai_strerror(error));
@@ -193,8 +209,10 @@ chr_status precheck_listen(const char *address, bool allow_remote)
     chr_status st = CHR_OK;
     for (const struct addrinfo *a = found; a && !allow_remote && chr_ok(st); a = a->ai_next)
         if (!is_loopback(a->ai_addr))
-            st = chr_fail(CHR_INVALID, "%s can be reached from other machines and there is no password yet; add "
-                                       "--allow-remote if that is what you want", address);
+            st = chr_fail(CHR_INVALID,
+                          "%s can be reached from other machines and there is no password yet; add "
+                          "--allow-remote if that is what you want",
+                          address);
     if (chr_ok(st)) st = try_to_bind(found, address);
     freeaddrinfo(found);
     return st;

@@ -6,7 +6,7 @@
 static bool append_quoted(buf *to, slice text)
 {
     sds  quoted = sdscatrepr(sdsempty(), text.data, text.len);
-    bool ok     = quoted && buf_append(to, quoted, sdslen(quoted));
+    bool ok = quoted && buf_append(to, quoted, sdslen(quoted));
     sdsfree(quoted);
     return ok;
 }
@@ -18,7 +18,7 @@ static bool append_list(buf *to, const redisReply *reply, size_t indent)
 {
     if (reply->elements == 0) return buf_printf(to, "(empty array)\n");
     int  width = snprintf(NULL, 0, "%zu", reply->elements);
-    bool ok    = true;
+    bool ok = true;
     for (size_t i = 0; i < reply->elements && ok; i++) {
         if (i) ok = buf_printf(to, "%*s", (int)indent, "");
         ok = ok && buf_printf(to, "%*zu) ", width, i + 1) &&

@@ -2,6 +2,7 @@
  * created; then store, mount and server start in this order, and end in the reverse one. */
 #include "base/log.h"
 #include "cli/commands.h"
+#include "cli/offline.h"
 #include "cli/precheck.h"
 #include "cli/show.h"
 #include "cli/stop.h"
@@ -22,14 +23,15 @@ static void on_shutdown(void *arg) { stop_ask(arg, "SHUTDOWN"); }
 
 static void on_unmounted(void *arg)
 {
-    log_line(LOG_WARN, "serve", "the mount was ended from outside; clients are served on", "path=%s", (const char *)arg);
+    log_line(LOG_WARN, "serve", "the mount was ended from outside; clients are served on", "path=%s",
+             (const char *)arg);
 }
 
 static chr_status open_store(const serve_options *o, store **out)
 {
-    chr_options options    = chr_options_default();
-    options.sync           = o->sync.mode;
-    options.cache_bytes    = o->cache_bytes;
+    chr_options options = chr_options_default();
+    options.sync = o->sync.mode;
+    options.cache_bytes = o->cache_bytes;
     options.memtable_bytes = o->memtable_bytes;
     if (o->sync.mode == CHR_SYNC_INTERVAL) options.sync_interval_ms = o->sync.interval_ms;
     return chr_open(o->dir, &options, out);
@@ -37,11 +39,11 @@ static chr_status open_store(const serve_options *o, store **out)
 
 static chr_status start_server(const serve_options *o, store *s, stop *end, server **out)
 {
-    server_options options = { .listen       = o->listen,
-                               .threads      = (unsigned)o->threads,
-                               .on_shutdown  = on_shutdown,
+    server_options options = { .listen = o->listen,
+                               .threads = (unsigned)o->threads,
+                               .on_shutdown = on_shutdown,
                                .shutdown_arg = end,
-                               .mount_point  = o->mount };
+                               .mount_point = o->mount };
     return server_start(s, &options, out);
 }
 
@@ -56,10 +58,12 @@ static void say_ready(const serve_options *o, const server *srv)
 /* Both doors, until somebody asks to stop. */
 static int serve_doors(const serve_options *o, store *s, stop *end)
 {
-    mount        *m       = NULL;
-    server       *srv     = NULL;
-    int           status  = EXIT_FAILED;
-    mount_options options = { .mount_point = o->mount, .on_unmounted = on_unmounted, .unmounted_arg = (void *)o->mount };
+    mount        *m = NULL;
+    server       *srv = NULL;
+    int           status = EXIT_FAILED;
+    mount_options options = { .mount_point = o->mount,
+                              .on_unmounted = on_unmounted,
+                              .unmounted_arg = (void *)o->mount };
     if (o->mount && !chr_ok(mount_start(s, &options, &m))) return complain("%s", chr_message());
     if (!chr_ok(start_server(o, s, end, &srv))) {
         complain("%s", chr_message());
@@ -83,8 +87,9 @@ int serve_run(const command_values *values, size_t count, char **operand)
     store *s;
     log_set_level(LOG_INFO);
     if (!chr_ok(precheck(&values->serve)) || !chr_ok(stop_begin(&end))) return complain("%s", chr_message());
-    if (!chr_ok(open_store(&values->serve, &s))) {
-        status = complain("%s", chr_message());
+    chr_status st = open_store(&values->serve, &s);
+    if (!chr_ok(st)) {
+        status = complain_of_opening(st, values->serve.dir);
     } else {
         status = serve_doors(&values->serve, s, &end);
         if (!chr_ok(chr_close(s))) status = complain("%s", chr_message());

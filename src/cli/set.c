@@ -32,9 +32,9 @@ static bool read_stdin(buf *value)
 int set_run(const command_values *values, size_t count, char **operand)
 {
     int    status = EXIT_FAILED;
-    slice  key    = chr_str(operand[0]);
-    buf    input  = { 0 };
-    slice  value  = { 0 };
+    slice  key = chr_str(operand[0]);
+    buf    input = { 0 };
+    slice  value = { 0 };
     store *s;
     /* Read before the store is opened, so that a slow pipe does not keep it locked. */
     if (count == 2 && strcmp(operand[1], "-") != 0)
@@ -45,7 +45,7 @@ int set_run(const command_values *values, size_t count, char **operand)
         goto done;
     if (!offline_key_fits(key) || !offline_open(values->key.dir, true, "set KEY VALUE", &s)) goto done;
     chr_status st = chr_put(s, key, value);
-    status        = offline_close(s, chr_ok(st) ? EXIT_DONE : complain("%s", chr_message()));
+    status = offline_close(s, chr_ok(st) ? EXIT_DONE : complain("%s", chr_message()));
 done:
     chr_buf_free(&input);
     return status;

@@ -30,14 +30,14 @@ static size_t utf8_visible(slice s)
 {
     const uint8_t *p = (const uint8_t *)s.data;
     if (p[0] < 0x80) return p[0] >= 0x20 && p[0] != 0x7f;
-    size_t   len  = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+    size_t   len = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
     uint32_t code = p[0] & (0xffu >> (len + 1));
     if (p[0] < 0xc2 || p[0] > 0xf4 || s.len < len) return 0;
     for (size_t i = 1; i < len; i++) {
         if ((p[i] & 0xc0) != 0x80) return 0;
         code = code << 6 | (p[i] & 0x3f);
     }
-    static const uint32_t least[] = { 0, 0, 0xa0, 0x800, 0x10000 };   /* 0x80 to 0x9f are control characters */
+    static const uint32_t least[] = { 0, 0, 0xa0, 0x800, 0x10000 }; /* 0x80 to 0x9f are control characters */
     if (code < least[len] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) return 0;
     /* Line separators, and the marks that turn the order of what follows. */
     if (code == 0x2028 || code == 0x2029 || (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069))

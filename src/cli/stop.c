@@ -2,7 +2,7 @@
 
 #include <unistd.h>
 
-enum { EXIT_INTERRUPTED = 130 };   /* what shells show for SIGINT */
+enum { EXIT_INTERRUPTED = 130 }; /* what shells show for SIGINT */
 
 static const char *signal_name(int number)
 {
@@ -11,7 +11,7 @@ static const char *signal_name(int number)
 
 static void *listen_for_signals(void *arg)
 {
-    stop *s          = arg;
+    stop *s = arg;
     int   interrupts = 0;
     for (;;) {
         int number;
@@ -63,7 +63,7 @@ const char *stop_wait(stop *s)
 
 void stop_end(stop *s)
 {
-    pthread_cancel(s->listener);   /* it waits in sigwait, which is where a cancel takes effect */
+    pthread_cancel(s->listener); /* it waits in sigwait, which is where a cancel takes effect */
     pthread_join(s->listener, NULL);
     pthread_cond_destroy(&s->asked);
     pthread_mutex_destroy(&s->lock);

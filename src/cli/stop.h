@@ -11,7 +11,7 @@
 typedef struct stop {
     pthread_mutex_t lock;
     pthread_cond_t  asked;
-    const char     *why;   /* under `lock`; NULL until asked */
+    const char     *why; /* under `lock`; NULL until asked */
     sigset_t        signals;
     pthread_t       listener;
 } stop;

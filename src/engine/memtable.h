@@ -21,7 +21,7 @@ chr_status memtable_insert(memtable *m, slice key, uint64_t trailer, slice value
 /* The newest version of `key` no newer than `seq`, range tombstones left aside. The slices live as long as the
  * memtable. False: none here. */
 bool memtable_get(const memtable *m, slice key, uint64_t seq, entry *found);
-/* As rangedel_covers, over the memtable's range tombstones. CHR_NO_MEMORY is possible. */
+/* As rangedel_covers, over the memtable's range tombstones. */
 chr_status memtable_range_deleted(memtable *m, slice key, uint64_t seq, uint64_t *tombstone_seq);
 /* All range tombstones as of now; lives as long as the memtable. NULL set: none. */
 chr_status memtable_rangedels(memtable *m, const rangedel **set);

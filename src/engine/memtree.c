@@ -17,8 +17,8 @@
  *   2. the parent's pointer to X becomes L,
  *   3. the left neighbour's `next` becomes L,
  *   4. X's version is bumped, and its memory becomes a spare node, soon to be used again.
- * Until 4, X holds all that it held, so whoever is in it reads what is right. Sequential inserts leave X's entries
- * together in L, and R begins with the new one, so that leaves end up full.
+ * Until 4, X holds all that it held, so whoever is in it reads what is right. Runs of ascending or
+ * descending keys leave full nodes behind them (lay_out).
  *
  * Readers. To go from a node P to C: load the pointer, load C's version, and then see that P's version and order
  * (or the root pointer) are still the same. Then C was in the tree and covers what is looked for, since a split of
@@ -60,7 +60,6 @@ typedef memtree_node node;
 
 mem_entry *mem_entry_new(arena *a, slice key, uint64_t trailer, slice value)
 {
-    assert(key.len <= ENGINE_KEY_MAX && value.len <= ENGINE_KEY_MAX + ENGINE_VALUE_MAX);
     char *p = arena_alloc(a, sizeof trailer + varint_size(key.len) + varint_size(value.len) + key.len + value.len, 1);
     if (!p) return NULL;
     mem_entry *e = (mem_entry *)(void *)p;
@@ -306,3 +305,264 @@ bool memtree_prev(memtree_cursor *c)
     }
     return memtree_seek_back(c, (memtree_bound){ key_at(c->entries[0]), trailer_at(c->entries[0]), BEFORE });
 }
+
+/* ---- the writer ---- */
+
+typedef struct step {
+    node    *at;
+    uint64_t order;
+    unsigned pos;   /* inner: of the child that was taken; leaf: where the entry belongs */
+} step;
+
+/* The way from the root to a leaf. */
+typedef struct path {
+    step     steps[DEPTH_MAX];
+    unsigned leaf;   /* index of the last step */
+} path;
+
+/* What a node is filled from, in key order. */
+typedef struct row {
+    uint64_t    prefix[ROW];
+    const void *slot[ROW];
+} row;
+
+/* The two nodes that a full one becomes. */
+typedef struct halves {
+    node            *left, *right;
+    const mem_entry *middle;   /* the lower bound of `right` */
+} halves;
+
+static void find_path(const memtree *t, const memtree_bound *b, path *way)
+{
+    unsigned d = 0;
+    for (node *n = LOAD(t->root);; d++) {
+        assert(d < DEPTH_MAX);
+        step *s = &way->steps[d];
+        s->at = n;
+        s->order = LOAD(n->order);
+        if (is_leaf(n)) {
+            s->pos = count_before(n, true, s->order, b);
+            break;
+        }
+        s->pos = child_before(n, s->order, b);
+        n = child_at(n, s->order, s->pos);
+        prefetch_node(n);
+    }
+    way->leaf = d;
+}
+
+static void put_slot(node *n, uint64_t order, unsigned pos, uint64_t prefix, const void *slot)
+{
+    unsigned fresh = count_of(order);
+    assert(fresh < SLOTS && pos <= fresh);
+    STORE(n->prefix[fresh], prefix);
+    STORE(n->slot[fresh], slot);
+    STORE(n->order, order_with(order, pos, fresh));
+}
+
+/* Makes sure of `n` spare nodes. */
+static bool reserve_nodes(memtree *t, bool leaf, unsigned n)
+{
+    for (const node *s = t->spare[leaf]; s && n > 0; s = LOAD(s->next)) n--;
+    for (; n > 0; n--) {
+        node *fresh = arena_alloc(&t->memory, sizeof *fresh, 64);
+        if (!fresh) return false;
+        memset((void *)fresh, 0, sizeof *fresh);
+        STORE(fresh->shape, leaf);
+        STORE(fresh->next, t->spare[leaf]);
+        t->spare[leaf] = fresh;
+    }
+    return true;
+}
+
+static node *take_node(memtree *t, bool leaf)
+{
+    node *n = t->spare[leaf];
+    assert(n && is_leaf(n) == leaf);
+    t->spare[leaf] = LOAD(n->next);
+    STORE(n->next, NULL);
+    return n;
+}
+
+/* It is out of the tree: whoever still reads it finds that out now. */
+static void retire_node(memtree *t, node *n)
+{
+    STORE(n->version, LOAD(n->version) + 1);
+    STORE(n->next, t->spare[is_leaf(n)]);
+    t->spare[is_leaf(n)] = n;
+}
+
+/* All keys from `low` up to `high` have this many bytes in common. */
+static uint32_t common_skip(const mem_entry *low, const mem_entry *high)
+{
+    return low && high ? (uint32_t)common_prefix(key_at(low), key_at(high)) : 0;
+}
+
+static slice start_key(bool leaf, const void *slot)
+{
+    const mem_entry *e = leaf ? slot : LOAD(((const node *)slot)->low);
+    return e ? key_at(e) : chr_bytes(NULL, 0);
+}
+
+/* Fills a spare node with slots [from, to) of a row whose prefixes were taken after `skip` bytes. If those tell too little
+ * and the keys have more in common, later bytes are taken. */
+static void fill_node(node *n, const row *r, unsigned from, unsigned to, uint32_t skip, const mem_entry *low, const mem_entry *high)
+{
+    bool     leaf = is_leaf(n);
+    uint64_t order = 0;
+    unsigned ties = 0;
+    for (unsigned i = from + 1; i < to; i++) ties += r->prefix[i - 1] == r->prefix[i];
+    uint32_t better = 4 * ties > to - from ? common_skip(low, high) : 0;
+    bool     anew = better > skip;
+    STORE(n->low, low);
+    STORE(n->shape, (anew ? better : skip) << 1 | leaf);
+    for (unsigned i = from, count = to - from; i < to; i++) {
+        unsigned k = (i - from + count / 2) % count;   /* turned, so that neither end looks like a run (lay_out) */
+        STORE(n->prefix[k], anew ? key_prefix(start_key(leaf, r->slot[i]), better) : r->prefix[i]);
+        STORE(n->slot[k], r->slot[i]);
+        order |= (uint64_t)k << 4 * (i - from);
+    }
+    STORE(n->order, order | (uint64_t)(to - from) << COUNT_SHIFT);
+}
+
+/* The row of a full node with one slot more, and where to cut it. `replaced`: stands in for the slot before `pos`. */
+static unsigned lay_out(const step *s, unsigned pos, uint64_t prefix, const void *slot, const void *replaced, row *r)
+{
+    for (unsigned i = 0, from = 0; i < ROW; i++) {
+        if (i == pos) {
+            r->prefix[i] = prefix;
+            r->slot[i] = slot;
+            continue;
+        }
+        unsigned k = slot_at(s->order, from++);
+        r->prefix[i] = LOAD(s->at->prefix[k]);
+        r->slot[i] = replaced && i + 1 == pos ? replaced : LOAD(s->at->slot[k]);
+    }
+    /* What comes next to what came last is part of a run: leave the run room to go on, and none within it. */
+    unsigned newest = SLOTS - 1;
+    if (pos > 0 && slot_at(s->order, pos - 1) == newest) return pos < SLOTS ? pos + 1 : SLOTS;   /* upwards */
+    if (pos < SLOTS && slot_at(s->order, pos) == newest) return pos > 0 ? pos : 1;               /* downwards */
+    return SLOTS / 2;
+}
+
+/* The shortest key that separates the two, or the later entry's own place if they are versions of one key. */
+static const mem_entry *new_separator(memtree *t, const mem_entry *before, const mem_entry *after)
+{
+    slice a = key_at(before), b = key_at(after);
+    if (slice_equal(a, b)) return mem_entry_new(&t->memory, b, trailer_at(after), chr_bytes(NULL, 0));
+    return mem_entry_new(&t->memory, chr_bytes(b.data, common_prefix(a, b) + 1), UINT64_MAX, chr_bytes(NULL, 0));
+}
+
+/* Where the range of the node at depth `d` ends; NULL: nowhere. */
+static const mem_entry *high_of(const path *way, unsigned d)
+{
+    while (d-- > 0) {
+        const step *s = &way->steps[d];
+        if (s->pos + 1 < count_of(s->order)) return LOAD(child_at(s->at, s->order, s->pos + 1)->low);
+    }
+    return NULL;
+}
+
+static node *left_neighbour(const path *way)
+{
+    for (unsigned d = way->leaf; d-- > 0;) {
+        const step *s = &way->steps[d];
+        if (s->pos == 0) continue;
+        node *n = child_at(s->at, s->order, s->pos - 1);
+        while (!is_leaf(n)) {
+            uint64_t order = LOAD(n->order);
+            n = child_at(n, order, count_of(order) - 1);
+        }
+        return n;
+    }
+    return NULL;
+}
+
+/* Makes, out of sight of readers, the two halves of the node at depth `d` with one slot more. */
+static void make_halves(memtree *t, const path *way, unsigned d, const row *r, unsigned cut, const mem_entry *middle, halves *h)
+{
+    node            *n = way->steps[d].at;
+    const mem_entry *low = LOAD(n->low);
+    bool             leaf = is_leaf(n);
+    *h = (halves){ take_node(t, leaf), take_node(t, leaf), middle };
+    fill_node(h->left, r, 0, cut, skip_of(n), low, middle);
+    fill_node(h->right, r, cut, ROW, skip_of(n), middle, high_of(way, d));
+}
+
+/* Splits the full leaf at the end of the path, and what above it is full, to take in `e`. */
+static bool split(memtree *t, const path *way, uint64_t prefix, const mem_entry *e)
+{
+    const step *s = &way->steps[way->leaf];
+    unsigned    top = way->leaf;   /* the highest node that is split */
+    while (top > 0 && count_of(way->steps[top - 1].order) == SLOTS) top--;
+    if (!reserve_nodes(t, true, 2) || !reserve_nodes(t, false, 2 * (way->leaf - top) + (top == 0))) return false;
+    row              r;
+    unsigned         cut = lay_out(s, s->pos, prefix, e, NULL, &r);
+    const mem_entry *middle = new_separator(t, r.slot[cut - 1], r.slot[cut]);
+    if (!middle) return false;
+    node  *before = left_neighbour(way);
+    halves h, lower;
+    make_halves(t, way, way->leaf, &r, cut, middle, &h);
+    STORE(h.right->next, LOAD(s->at->next));
+    STORE(h.left->next, h.right);
+    if (t->last == s->at) t->last = h.right;
+    node *left_leaf = h.left;
+
+    for (unsigned d = way->leaf; d-- > top;) {
+        s = &way->steps[d];
+        lower = h;
+        cut = lay_out(s, s->pos + 1, key_prefix(key_at(lower.middle), skip_of(s->at)), lower.right, lower.left, &r);
+        make_halves(t, way, d, &r, cut, LOAD(((const node *)r.slot[cut])->low), &h);
+    }
+
+    if (top == 0) {
+        node *root = take_node(t, false);
+        row   both = { { 0, key_prefix(key_at(h.middle), 0) }, { h.left, h.right } };
+        fill_node(root, &both, 0, 2, 0, NULL, NULL);
+        STORE(t->root, root);
+    } else {
+        s = &way->steps[top - 1];
+        put_slot(s->at, s->order, s->pos + 1, key_prefix(key_at(h.middle), skip_of(s->at)), h.right);
+        STORE(s->at->slot[slot_at(s->order, s->pos)], h.left);
+    }
+    if (before) STORE(before->next, left_leaf);
+    for (unsigned d = top; d <= way->leaf; d++) retire_node(t, way->steps[d].at);
+    return true;
+}
+
+bool memtree_insert(memtree *t, const mem_entry *e)
+{
+    memtree_bound b = { key_at(e), trailer_at(e), BEFORE };
+    uint64_t      prefix = key_prefix(b.key, 0);
+    bool          append = !t->greatest || prefix > t->greatest_prefix || (prefix == t->greatest_prefix && is_before(t->greatest, &b));
+    uint64_t      last_order = LOAD(t->last->order);
+    if (append && count_of(last_order) < SLOTS) {
+        put_slot(t->last, last_order, count_of(last_order), key_prefix(b.key, skip_of(t->last)), e);
+    } else {
+        path way;
+        find_path(t, &b, &way);
+        const step *s = &way.steps[way.leaf];
+        uint64_t    slot_prefix = key_prefix(b.key, skip_of(s->at));
+        if (count_of(s->order) < SLOTS)
+            put_slot(s->at, s->order, s->pos, slot_prefix, e);
+        else if (!split(t, &way, slot_prefix, e))
+            return false;
+    }
+    if (append) {
+        t->greatest = e;
+        t->greatest_prefix = prefix;
+    }
+    return true;
+}
+
+bool memtree_init(memtree *t)
+{
+    *t = (memtree){ 0 };
+    arena_init(&t->memory);
+    if (!reserve_nodes(t, true, 1)) return false;
+    t->last = take_node(t, true);
+    STORE(t->root, t->last);
+    return true;
+}
+
+void memtree_free(memtree *t) { arena_free(&t->memory); }

@@ -14,13 +14,15 @@ typedef struct range_tombstone {
     uint64_t seq;
 } range_tombstone;
 
-/* From `n` tombstones in any order, overlapping as they like; keys are copied. NULL: no memory. */
+/* From `n` tombstones in any order, overlapping as they like (an empty range covers nothing); keys are copied. NULL: no
+ * memory. */
 rangedel *rangedel_new(const range_tombstone *tombstones, size_t n);
 void      rangedel_free(rangedel *set);
 /* The newest seq <= `at_seq` of a tombstone that covers `key`; 0 if there is none (0 is no valid seq). `set` may
  * be NULL: the empty set. */
 uint64_t rangedel_covers(const rangedel *set, slice key, uint64_t at_seq);
-/* Fragments in order of start, each with its seqs newest first. */
+size_t rangedel_bytes(const rangedel *set);   /* memory it takes */
+/* Fragments in order of start, each with its seqs newest first, no seq twice. Fragments that touch differ in seqs. */
 size_t rangedel_count(const rangedel *set);
 typedef struct range_fragment {
     slice           start, end;

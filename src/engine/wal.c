@@ -144,10 +144,10 @@ static chr_status segment_create(wal *w, uint64_t no, uint64_t prev_no, segment 
     if (!chr_ok(st = env_rename(w->env, from.text, to.text))) goto remove;
     if (!chr_ok(st = env_sync_dir(w->env, w->dir))) goto free_all;
     free(page);
-    page = strdup(to.text);   /* messages should name the file as it is called now */
-    if (page) {
+    char *path = strdup(to.text);   /* messages should name the file as it is called now */
+    if (path) {
         free(s->file->path);
-        s->file->path = (char *)page;
+        s->file->path = path;
     }
     *out = s;
     return CHR_OK;

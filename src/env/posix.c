@@ -88,7 +88,7 @@ static chr_status posix_size(env_file *f, uint64_t *bytes)
 static chr_status posix_allocate(env_file *f, uint64_t bytes)
 {
     static const char zeroes[ZEROES];
-    uint64_t          have;
+    uint64_t          have = 0;
     chr_status        st = posix_size(f, &have);
     const uint64_t    before = have;
     while (chr_ok(st) && have < bytes) {

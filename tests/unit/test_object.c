@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "base/log.h"
 #include "env/sim.h"
 #include "object/store.h"
 
@@ -51,7 +52,7 @@ static int on_sim(void **state)
     f->sim = env_sim_new(1);
     assert_non_null(f->sim);
     env_sim_set_wall(f->sim, SIM_WALL_NS);
-    snprintf(f->dir, sizeof f->dir, "store");
+    snprintf(f->dir, sizeof f->dir, "/store");
     open_store(f);
     *state = f;
     return 0;
@@ -130,6 +131,17 @@ static char *pattern(size_t len, unsigned seed)
         p[i] = (char)x;
     }
     return p;
+}
+
+/* CHR_SEED repeats a run; CHR_ROUNDS makes it longer. */
+static uint64_t seed_of_run(void)
+{
+    const char     *given = getenv("CHR_SEED");
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)now.tv_sec * 1000000007 ^ (uint64_t)now.tv_nsec;
+    printf("CHR_SEED=%" PRIu64 "\n", seed);
+    return seed;
 }
 
 /* How many engine keys the store has in one of its internal spaces (the byte after FF): chunks 1, big 3, pending 4. */
@@ -446,13 +458,8 @@ static void run_txn(model *m)
 
 static void random_changes_do_what_a_plain_model_does(void **state)
 {
-    model       m = { .f = *state, .data = pattern(MODEL_SIZE_MAX, 1) };
-    const char *given = getenv("CHR_SEED"), *rounds = getenv("CHR_ROUNDS");
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)now.tv_sec * 1000000007 ^ (uint64_t)now.tv_nsec;
-    m.random = seed | 1;
-    printf("CHR_SEED=%" PRIu64 "\n", seed);
+    model       m = { .f = *state, .data = pattern(MODEL_SIZE_MAX, 1), .random = seed_of_run() | 1 };
+    const char *rounds = getenv("CHR_ROUNDS");
     for (int i = 0; i < MODEL_KEYS; i++) assert_non_null(m.at[i].bytes = calloc(1, MODEL_SIZE_MAX));
     for (int round = 0, end = rounds ? atoi(rounds) : 400; round < end; round++) {
         run_txn(&m);
@@ -1032,20 +1039,21 @@ static void check_after_cut(fixture *f, uint64_t acknowledged, uint64_t tried, c
 static void after_a_power_cut_a_transaction_is_there_whole_or_not_at_all(void **state)
 {
     (void)state;
-    const char *given = getenv("CHR_SEED");
-    uint64_t    seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
+    uint64_t    first = seed_of_run();
+    const char *rounds = getenv("CHR_ROUNDS");
     char       *bytes = malloc(5u << 20);
     assert_non_null(bytes);
-    printf("CHR_SEED=%" PRIu64 "\n", seed);
-    for (int round = 0, end = rounds_of(POWER_CUTS); round < end; round++, seed++) {
-        fixture  f = { .sim = env_sim_new(seed), .dir = "store" };
+    for (int round = 0, end = rounds ? atoi(rounds) : rounds_of(POWER_CUTS); round < end; round++) {
+        model    m = { .random = (first + (uint64_t)round) * UINT64_C(0x9e3779b97f4a7c15) | 1 };
+        uint64_t seed = pick(&m, UINT64_MAX);
+        fixture  f = { .sim = env_sim_new(seed), .dir = "/store" };
         uint64_t acknowledged = 0, tried = 0;
         assert_non_null(f.sim);
         env_sim_set_wall(f.sim, SIM_WALL_NS);
         open_synced(&f);
-        env_sim_halt_at(f.sim, env_sim_calls(f.sim) + seed * UINT64_C(0x9e3779b97f4a7c15) % 300);
+        env_sim_halt_at(f.sim, env_sim_calls(f.sim) + pick(&m, 400));
         while (tried < CUT_TXNS && cut_txn(f.s, ++tried, bytes) == CHR_OK) acknowledged = tried;
-        env *after = env_sim_crash(f.sim, seed, (sim_loss)(seed % 4));
+        env *after = env_sim_crash(f.sim, seed, (sim_loss)pick(&m, 4));
         assert_non_null(after);
         chr_close(f.s);
         env_sim_free(f.sim);
@@ -1358,6 +1366,7 @@ static void writers_wait_for_watchers_and_nobody_waits_for_ever(void **state)
 
 int main(void)
 {
+    log_set_level(LOG_NOTHING);   /* failures are made here on purpose */
 #define ON(fixture, test) cmocka_unit_test_setup_teardown(test, fixture, done)
 #define ON_BOTH(test) ON(on_sim, test), ON(on_disk, test)
     const struct CMUnitTest tests[] = {

@@ -20,15 +20,15 @@ typedef struct parsed {
     command_values values;
     bool           help;
     size_t         operands;
-    char          *word[WORDS_MAX + 1];   /* the operands come first */
+    char          *word[WORDS_MAX + 1]; /* the operands come first */
     char           text[512];
 } parsed;
 
 /* Parses `line`, split at spaces; a lone '' is an empty word. */
 static parsed parse(const command *c, const char *line)
 {
-    static char room[512];   /* the values point into it until the next call */
-    parsed      p    = { 0 };
+    static char room[512]; /* the values point into it until the next call */
+    parsed      p = { 0 };
     int         argc = 0;
     char       *save = NULL;
     snprintf(room, sizeof room, "%s", line);
@@ -147,7 +147,7 @@ static void help_is_found_and_needs_no_operands(void **state)
         assert_true(p.help);
     }
     assert_true(parse(&commands[COMMAND_GET], "-h").help);
-    assert_int_equal(parse(&commands[COMMAND_CLI], "-h").st, CHR_INVALID);   /* there it is the host */
+    assert_int_equal(parse(&commands[COMMAND_CLI], "-h").st, CHR_INVALID); /* there it is the host */
 }
 
 static void a_mistake_gets_one_sentence_that_says_what_to_do(void **state)
@@ -201,9 +201,20 @@ static void sizes_and_times_have_units(void **state)
         const char *text;
         uint64_t    bytes;
     } sizes[] = {
-        { "0", 0 },         { "4096", 4096 },     { "10B", 10 },           { "1K", 1024 },          { "1KiB", 1024 },
-        { "2kB", 2000 },    { "2KB", 2000 },      { "64MiB", 64u << 20 },  { "64mib", 64u << 20 },  { "3M", 3u << 20 },
-        { "1GB", 1000000000 }, { "2G", 2ull << 30 }, { "1TiB", 1ull << 40 }, { "5TB", 5000000000000 },
+        { "0", 0 },
+        { "4096", 4096 },
+        { "10B", 10 },
+        { "1K", 1024 },
+        { "1KiB", 1024 },
+        { "2kB", 2000 },
+        { "2KB", 2000 },
+        { "64MiB", 64u << 20 },
+        { "64mib", 64u << 20 },
+        { "3M", 3u << 20 },
+        { "1GB", 1000000000 },
+        { "2G", 2ull << 30 },
+        { "1TiB", 1ull << 40 },
+        { "5TB", 5000000000000 },
         { "18446744073709551615", UINT64_MAX },
     };
     uint64_t n;
@@ -211,15 +222,16 @@ static void sizes_and_times_have_units(void **state)
         assert_true(parse_size(sizes[i].text, &n));
         assert_int_equal(n, sizes[i].bytes);
     }
-    static const char *const not_sizes[] = { "",     "MiB", "1.5G", "1 K", " 1",  "+1",
-                                             "0x10", "1PiB", "1s",  "1KB2", "18446744073709551616", "16777216TiB" };
+    static const char *const not_sizes[] = {
+        "", "MiB", "1.5G", "1 K", " 1", "+1", "0x10", "1PiB", "1s", "1KB2", "18446744073709551616", "16777216TiB"
+    };
     for (size_t i = 0; i < sizeof not_sizes / sizeof *not_sizes; i++) assert_false(parse_size(not_sizes[i], &n));
 
     assert_true(parse_time_ms("100", &n) && n == 100);
     assert_true(parse_time_ms("100ms", &n) && n == 100);
     assert_true(parse_time_ms("2s", &n) && n == 2000);
     assert_true(parse_time_ms("3min", &n) && n == 180000);
-    assert_false(parse_time_ms("3m", &n));   /* minutes, or milliseconds? */
+    assert_false(parse_time_ms("3m", &n)); /* minutes, or milliseconds? */
     assert_false(parse_time_ms("1KiB", &n));
 
     parsed p = parse(&commands[COMMAND_SERVE], "--sync 2s");
@@ -291,7 +303,7 @@ static void help_shows_every_option_in_80_columns(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        const command *c    = &commands[i];
+        const command *c = &commands[i];
         buf            help = { 0 };
         assert_true(options_help(c, &help));
         assert_true(buf_append_byte(&help, 0));
@@ -303,7 +315,7 @@ static void help_shows_every_option_in_80_columns(void **state)
         help.len = strlen(help.data);
         squeeze(&help);
         for (size_t k = 0; k < c->options_count; k++) {
-            const option_spec *o      = &c->options[k];
+            const option_spec *o = &c->options[k];
             buf                expect = { 0 };
             if (o->letter) assert_true(buf_printf(&expect, "-%c%s", o->letter, o->name ? ", " : ""));
             if (o->name) assert_true(buf_printf(&expect, "--%s", o->name));
@@ -326,7 +338,7 @@ static char *read_manual(void)
     FILE *f = fopen(path, "r");
     if (!f) fail_msg("cannot open %s; run this test from the top of the source tree", path);
     char  *text = NULL;
-    size_t len  = 0;
+    size_t len = 0;
     assert_true(getdelim(&text, &len, 0, f) > 0);
     fclose(f);
     return text;
@@ -352,7 +364,7 @@ static void append_manual_list(buf *to, const command *c)
 static void the_manual_page_lists_exactly_the_options_of_help(void **state)
 {
     (void)state;
-    char  *manual   = read_manual();
+    char  *manual = read_manual();
     char  *commands_begin = strstr(manual, ".Sh COMMANDS\n");
     size_t sections = 0;
     assert_non_null(commands_begin);
@@ -374,7 +386,8 @@ static void the_manual_page_lists_exactly_the_options_of_help(void **state)
         assert_true(buf_append(&section, list, (size_t)(end - list) + 1));
         squeeze(&expect);
         squeeze(&section);
-        if (strcmp(section.data, expect.data) != 0) print_error("in section %s the manual page wants:\n", commands[i].name);
+        if (strcmp(section.data, expect.data) != 0)
+            print_error("in section %s the manual page wants:\n", commands[i].name);
         assert_string_equal(section.data, expect.data);
         chr_buf_free(&expect);
         chr_buf_free(&section);

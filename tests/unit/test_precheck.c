@@ -20,7 +20,7 @@
 /* Each test runs in an empty directory of its own. */
 static int enter(void **state)
 {
-    const char *tmp  = getenv("TMPDIR");
+    const char *tmp = getenv("TMPDIR");
     char       *path = NULL;
     if (asprintf(&path, "%s/chronos-test-XXXXXX", tmp && *tmp ? tmp : "/tmp") < 0 || !mkdtemp(path)) return -1;
     *state = path;
@@ -29,8 +29,8 @@ static int enter(void **state)
 
 static int leave(void **state)
 {
-    static const char *const files[] = { "data/LOCK", "data/notes.txt", "data/CURRENT", "mnt/file", "file" };
-    static const char *const dirs[]  = { "data/lost+found", "data/mnt", "data", "mnt/data", "mnt" };
+    static const char *const files[] = { "data/LOCK", "data/notes.txt", "data/CURRENT", "mnt/file", "file", "link" };
+    static const char *const dirs[] = { "data/lost+found", "data/mnt", "data", "mnt/data", "mnt" };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) unlink(files[i]);
     for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) rmdir(dirs[i]);
     int result = chdir("/") < 0 ? -1 : rmdir(*state);
@@ -59,7 +59,7 @@ static void a_store_may_be_made_in_a_new_or_an_empty_directory(void **state)
     (void)state;
     assert_int_equal(precheck_store("data", true), CHR_OK);
     assert_int_equal(precheck_store("./data/", true), CHR_OK);
-    assert_int_equal(access("data", F_OK), -1);   /* looking creates nothing */
+    assert_int_equal(access("data", F_OK), -1); /* looking creates nothing */
     make_dir("data");
     assert_int_equal(precheck_store("data", true), CHR_OK);
     make_dir("data/lost+found");
@@ -114,18 +114,22 @@ static void mount_point_and_data_directory_are_kept_apart(void **state)
     (void)state;
     make_dir("mnt");
     refused(precheck_mount_point("mnt", "mnt"), "the data directory mnt lies in it");
-    refused(precheck_mount_point("mnt", "mnt/data"), "the data directory mnt/data lies in it");   /* though not made yet */
+    refused(precheck_mount_point("mnt", "mnt/data"),
+            "the data directory mnt/data lies in it"); /* though not made yet */
     refused(precheck_mount_point("/", "data"), "the data directory data lies in it");
+    refused(precheck_mount_point("data/a/mnt", "./data"), "it lies in the data directory ./data");
     make_dir("data");
     make_dir("data/mnt");
+    assert_int_equal(symlink("data/mnt", "link"), 0);
+    refused(precheck_mount_point("link", "data"), "it lies in the data directory data");
     refused(precheck_mount_point("data/mnt", "data"), "it lies in the data directory data");
-    assert_int_equal(precheck_mount_point("mnt", "mnt2"), CHR_OK);   /* a name that only begins alike */
+    assert_int_equal(precheck_mount_point("mnt", "mnt2"), CHR_OK); /* a name that only begins alike */
 }
 
 static void a_port_in_use_is_refused(void **state)
 {
     (void)state;
-    struct sockaddr_in in  = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t          len = sizeof in;
     char               address[64];
     int                s = socket(AF_INET, SOCK_STREAM, 0);

@@ -33,22 +33,22 @@ static void only_well_formed_utf8_without_control_characters_passes(void **state
 {
     (void)state;
     ESCAPED("\xff\x80", "\\xff\\x80");
-    ESCAPED("\xc3", "\\xc3");                         /* cut off */
+    ESCAPED("\xc3", "\\xc3"); /* cut off */
     ESCAPED("\xe2\x82", "\\xe2\\x82");
-    ESCAPED("\xc0\xaf", "\\xc0\\xaf");                /* longer than need be */
+    ESCAPED("\xc0\xaf", "\\xc0\\xaf"); /* longer than need be */
     ESCAPED("\xe0\x80\xaf", "\\xe0\\x80\\xaf");
-    ESCAPED("\xed\xa0\x80", "\\xed\\xa0\\x80");       /* half a surrogate pair */
+    ESCAPED("\xed\xa0\x80", "\\xed\\xa0\\x80"); /* half a surrogate pair */
     ESCAPED("\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80");
-    ESCAPED("\xc2\x9b", "\\xc2\\x9b");                /* the other ESC [ */
-    ESCAPED("\xe2\x80\xae", "\\xe2\\x80\\xae");       /* turns the order of letters */
+    ESCAPED("\xc2\x9b", "\\xc2\\x9b");          /* the other ESC [ */
+    ESCAPED("\xe2\x80\xae", "\\xe2\\x80\\xae"); /* turns the order of letters */
 }
 
 /* Feeds `wire` to hiredis and shows the reply both ways. */
 static void shown(const char *wire, const char *pretty, const char *plain)
 {
     redisReader *reader_ = redisReaderCreate();
-    void        *reply   = NULL;
-    buf          text    = { 0 };
+    void        *reply = NULL;
+    buf          text = { 0 };
     assert_non_null(reader_);
     assert_int_equal(redisReaderFeed(reader_, wire, strlen(wire)), REDIS_OK);
     assert_int_equal(redisReaderGetReply(reader_, &reply), REDIS_OK);

@@ -24,7 +24,7 @@ static void a_signal_is_a_reason(void **state)
         if (sigismember(&s.signals, signals[i].number))
             kill(getpid(), signals[i].number);
         else
-            stop_ask(&s, signals[i].why);   /* run under nohup */
+            stop_ask(&s, signals[i].why); /* run under nohup */
         assert_string_equal(stop_wait(&s), signals[i].why);
         stop_end(&s);
     }
@@ -81,7 +81,7 @@ static void a_second_interrupt_ends_the_process_at_once(void **state)
 {
     (void)state;
     assert_int_equal(interrupted_after(SIGINT, 1), 130);
-    assert_int_equal(interrupted_after(SIGTERM, 1), 0);   /* the first interrupt */
+    assert_int_equal(interrupted_after(SIGTERM, 1), 0); /* the first interrupt */
     assert_int_equal(interrupted_after(SIGTERM, 2), 130);
 }
 

@@ -1,0 +1,296 @@
+/* What is written to files and not yet in the store. A file is the first `base` bytes of its stored value, with extents of new
+ * bytes over them, and zeroes elsewhere up to its size. All of it goes to the store in one batch. */
+#include "fs/fs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+chr_status file_load(mount *m, node *n)
+{
+    if (n->dirty) return CHR_OK;
+    chr_status st = store_stat(m->store, NULL, OBJECT_KEY, buf_slice(&n->key), &n->meta, NULL);
+    n->loaded = st == CHR_OK;
+    n->in_store = st == CHR_OK;
+    n->base = n->meta.size;
+    return st;
+}
+
+void file_mark_dirty(mount *m, node *n)
+{
+    if (n->dirty) return;
+    n->dirty = true;
+    n->prev_dirty = NULL;
+    n->next_dirty = m->dirty;
+    if (m->dirty) m->dirty->prev_dirty = n;
+    m->dirty = n;
+}
+
+void file_forget_dirty(mount *m, node *n)
+{
+    for (size_t i = 0; i < n->n_extents; i++) chr_buf_free(&n->extents[i].bytes);
+    n->n_extents = 0;
+    m->dirty_bytes -= n->dirty_bytes;
+    n->dirty_bytes = 0;
+    if (!n->dirty) return;
+    n->dirty = false;
+    if (n->prev_dirty) n->prev_dirty->next_dirty = n->next_dirty;
+    else m->dirty = n->next_dirty;
+    if (n->next_dirty) n->next_dirty->prev_dirty = n->prev_dirty;
+}
+
+/* ---- extents ---- */
+
+static uint64_t extent_end(const extent *e) { return e->offset + e->bytes.len; }
+
+static size_t first_reaching(const node *n, uint64_t offset)   /* the first extent that ends at or after offset */
+{
+    size_t low = 0, high = n->n_extents;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (extent_end(&n->extents[mid]) < offset) low = mid + 1;
+        else high = mid;
+    }
+    return low;
+}
+
+static bool insert_extent(node *n, size_t at, uint64_t offset, slice data)
+{
+    if (n->n_extents == n->cap_extents) {
+        size_t  cap = n->cap_extents ? 2 * n->cap_extents : 8;
+        extent *more = realloc(n->extents, cap * sizeof *more);
+        if (!more) return false;
+        n->extents = more;
+        n->cap_extents = cap;
+    }
+    extent e = { .offset = offset };
+    if (!buf_append_slice(&e.bytes, data)) return false;
+    memmove(&n->extents[at + 1], &n->extents[at], (n->n_extents - at) * sizeof *n->extents);
+    n->extents[at] = e;
+    n->n_extents++;
+    return true;
+}
+
+static bool put_extent(node *n, uint64_t offset, slice data)
+{
+    uint64_t end = offset + data.len;
+    size_t   i = first_reaching(n, offset), j = i;
+    while (j < n->n_extents && n->extents[j].offset <= end) j++;
+    if (i == j) return insert_extent(n, i, offset, data);
+
+    /* Extents i .. j-1 touch the new bytes and become one. */
+    extent  *first = &n->extents[i], *last = &n->extents[j - 1];
+    uint64_t start = first->offset < offset ? first->offset : offset;
+    uint64_t stop = extent_end(last) > end ? extent_end(last) : end;
+    if (first->offset <= offset) {
+        if (!buf_reserve(&first->bytes, (size_t)(stop - extent_end(first)))) return false;
+        if (last != first && extent_end(last) > end) {
+            size_t tail = (size_t)(extent_end(last) - end);
+            memcpy(first->bytes.data + (end - start), last->bytes.data + (last->bytes.len - tail), tail);
+        }
+        memcpy(first->bytes.data + (offset - start), data.data, data.len);
+        first->bytes.len = (size_t)(stop - start);
+    } else {
+        buf joined = { 0 };
+        if (!buf_reserve(&joined, (size_t)(stop - start))) return false;
+        buf_append_slice(&joined, data);
+        if (extent_end(last) > end) {
+            size_t tail = (size_t)(extent_end(last) - end);
+            buf_append(&joined, last->bytes.data + (last->bytes.len - tail), tail);
+        }
+        chr_buf_free(&first->bytes);
+        first->bytes = joined;
+        first->offset = start;
+    }
+    for (size_t k = i + 1; k < j; k++) chr_buf_free(&n->extents[k].bytes);
+    memmove(&n->extents[i + 1], &n->extents[j], (n->n_extents - j) * sizeof *n->extents);
+    n->n_extents -= j - i - 1;
+    return true;
+}
+
+static void cut_extents(node *n, uint64_t size)
+{
+    while (n->n_extents) {
+        extent *e = &n->extents[n->n_extents - 1];
+        if (extent_end(e) <= size) return;
+        if (e->offset < size) {
+            e->bytes.len = (size_t)(size - e->offset);
+            return;
+        }
+        chr_buf_free(&e->bytes);
+        n->n_extents--;
+    }
+}
+
+static void count_dirty(mount *m, node *n)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < n->n_extents; i++) bytes += n->extents[i].bytes.len;
+    m->dirty_bytes += bytes - n->dirty_bytes;
+    n->dirty_bytes = bytes;
+}
+
+/* ---- reading and changing ---- */
+
+chr_status file_read(mount *m, node *n, uint64_t offset, char *to, size_t len, size_t *got)
+{
+    *got = 0;
+    if (offset >= n->meta.size) return CHR_OK;
+    if (len > n->meta.size - offset) len = (size_t)(n->meta.size - offset);
+    size_t from_store = 0;
+    if (n->in_store && offset < n->base) {
+        size_t want = n->base - offset < len ? (size_t)(n->base - offset) : len;
+        /* What a clean file holds is the store's to say, all of it as of one moment. */
+        chr_status st = store_read(m->store, NULL, buf_slice(&n->key), offset, to, n->dirty ? want : len, &from_store,
+                                   NULL, NULL);
+        if (st != CHR_OK && st != CHR_NOT_FOUND) return st;
+        if (st == CHR_NOT_FOUND) from_store = 0;
+        if (!n->dirty) {
+            *got = from_store;
+            return CHR_OK;
+        }
+    }
+    memset(to + from_store, 0, len - from_store);
+    for (size_t i = first_reaching(n, offset); i < n->n_extents && n->extents[i].offset < offset + len; i++) {
+        const extent *e = &n->extents[i];
+        uint64_t      a = e->offset > offset ? e->offset : offset;
+        uint64_t      b = extent_end(e) < offset + len ? extent_end(e) : offset + len;
+        if (b > a) memcpy(to + (a - offset), e->bytes.data + (a - e->offset), (size_t)(b - a));
+    }
+    *got = len;
+    return CHR_OK;
+}
+
+static void touch(mount *m, node *n) { n->meta.mtime_ns = n->meta.ctime_ns = store_now_ns(m->store); }
+
+chr_status file_write(mount *m, node *n, uint64_t offset, slice data)
+{
+    chr_status st = CHR_OK;
+    if (offset > OBJECT_SIZE_MAX || data.len > OBJECT_SIZE_MAX - offset) return chr_fail(CHR_TOO_BIG, "a file has at most 128 TiB");
+    if (!n->dirty && !n->unlinked) st = file_load(m, n);   /* changes build on what is there now */
+    if (st == CHR_NOT_FOUND) st = CHR_OK;
+    if (st != CHR_OK) return st;
+    if (!put_extent(n, offset, data)) return chr_nomem();
+    file_mark_dirty(m, n);
+    count_dirty(m, n);
+    if (offset + data.len > n->meta.size) n->meta.size = offset + data.len;
+    touch(m, n);
+    n->meta.has_attrs = true;
+    if (n->unlinked && !n->in_store) return CHR_OK;
+    if (n->dirty_bytes > FILE_DIRTY_MAX || m->dirty_bytes > ALL_DIRTY_MAX) return file_flush(m, n, NULL);
+    return CHR_OK;
+}
+
+chr_status file_truncate(mount *m, node *n, uint64_t size)
+{
+    chr_status st = CHR_OK;
+    if (size > OBJECT_SIZE_MAX) return chr_fail(CHR_TOO_BIG, "a file has at most 128 TiB");
+    if (!n->dirty && !n->unlinked) st = file_load(m, n);
+    if (st == CHR_NOT_FOUND) st = CHR_OK;
+    if (st != CHR_OK) return st;
+    cut_extents(n, size);
+    file_mark_dirty(m, n);
+    count_dirty(m, n);
+    if (n->base > size) n->base = size;
+    n->meta.size = size;
+    n->meta.has_attrs = true;
+    touch(m, n);
+    return CHR_OK;
+}
+
+/* ---- to the store ---- */
+
+static chr_status stage(txn *t, node *n, slice key)
+{
+    object_meta there;
+    chr_status  st = txn_stat(t, OBJECT_KEY, key, &there);
+    bool        whole = n->base == 0 && n->n_extents <= 1 && (n->n_extents == 0 ? n->meta.size == 0 : n->extents[0].offset == 0 &&
+                                                                                                  n->extents[0].bytes.len == n->meta.size);
+    if (st == CHR_NOT_FOUND) {
+        slice value = whole && n->n_extents ? buf_slice(&n->extents[0].bytes) : chr_bytes("", 0);
+        st = txn_put(t, key, &n->meta, value);
+        if (st == CHR_OK && n->xattrs.len) st = txn_set_xattrs(t, OBJECT_KEY, key, buf_slice(&n->xattrs));
+        if (whole) return st;
+        there.size = 0;
+    }
+    if (st == CHR_OK && n->base < there.size) st = txn_truncate(t, key, n->base);
+    for (size_t i = 0; i < n->n_extents && st == CHR_OK; i++) st = txn_write(t, key, n->extents[i].offset, buf_slice(&n->extents[i].bytes));
+    uint64_t reached = n->n_extents ? extent_end(&n->extents[n->n_extents - 1]) : 0;
+    if (reached < n->base && n->base <= there.size) reached = n->base;
+    if (st == CHR_OK && reached < n->meta.size) st = txn_truncate(t, key, n->meta.size);
+    return st == CHR_OK ? txn_set_meta(t, OBJECT_KEY, key, &n->meta) : st;
+}
+
+chr_status file_flush(mount *m, node *n, uint64_t *seq)
+{
+    uint64_t own = 0;
+    if (seq) *seq = 0;
+    if (!n->dirty || (n->unlinked && !n->in_store)) return CHR_OK;
+    slice key = buf_slice(&n->key);
+    txn  *t = txn_begin(m->store, &key, 1);
+    if (!t) return CHR_NO_MEMORY;
+    txn_set_origin(t, m);
+    object_meta now;
+    if (txn_stat(t, OBJECT_KEY, key, &now) == CHR_OK) n->meta.expire_ms = n->in_store ? now.expire_ms : n->meta.expire_ms;
+    chr_status st = stage(t, n, key);
+    if (st == CHR_OK) st = txn_commit(t, &own);
+    else txn_abort(t);
+    if (st != CHR_OK) return st;
+    file_forget_dirty(m, n);
+    n->in_store = n->loaded = true;
+    n->base = n->meta.size;
+    n->xattrs.len = 0;
+    if (seq) *seq = own;
+    return CHR_OK;
+}
+
+chr_status files_flush_all(mount *m)
+{
+    chr_status worst = CHR_OK;
+    node      *next;
+    for (node *n = m->dirty; n; n = next) {
+        next = n->next_dirty;
+        chr_status st = file_flush(m, n, NULL);
+        if (st != CHR_OK) worst = st;
+    }
+    return worst;
+}
+
+chr_status file_keep_contents(mount *m, node *n)
+{
+    if (!n->in_store || !n->opens) {
+        n->in_store = false;
+        return CHR_OK;
+    }
+    chr_status st = file_load(m, n);
+    if (st != CHR_OK && st != CHR_NOT_FOUND) return st;
+    if (n->base <= UNLINKED_IN_MEMORY) {
+        buf    whole = { 0 };
+        size_t got = 0;
+        if (!buf_reserve(&whole, (size_t)n->base + 1)) return chr_nomem();
+        bool was_dirty = n->dirty;
+        n->dirty = true;   /* base and extents together, as of now */
+        st = file_read(m, n, 0, whole.data, (size_t)n->base, &got);
+        n->dirty = was_dirty;
+        if (st == CHR_OK && got && !put_extent(n, 0, chr_bytes(whole.data, got))) st = chr_nomem();
+        chr_buf_free(&whole);
+        if (st != CHR_OK) return st;
+        file_mark_dirty(m, n);
+        count_dirty(m, n);
+        n->in_store = false;
+        n->base = 0;
+        return CHR_OK;
+    }
+    /* Too big for memory: it lives on under a name that the mount does not show. */
+    char  hidden[64];
+    slice keys[2] = { buf_slice(&n->key) };
+    snprintf(hidden, sizeof hidden, ".chronos/unlinked/%llu", (unsigned long long)++m->next_unlinked);
+    keys[1] = chr_str(hidden);
+    txn *t = txn_begin(m->store, keys, 2);
+    if (!t) return CHR_NO_MEMORY;
+    txn_set_origin(t, m);
+    st = txn_move(t, OBJECT_KEY, keys[0], keys[1]);
+    if (st == CHR_OK) st = txn_commit(t, NULL);
+    else txn_abort(t);
+    if (st == CHR_OK && !buf_set(&n->key, keys[1])) st = chr_nomem();
+    return st;
+}

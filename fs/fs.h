@@ -1,0 +1,154 @@
+/* The inside of a mount, shared by the files of this folder.
+ *
+ * One mutex (mu) guards the tree of nodes and the state of files; requests hold it while they work, which is microseconds but for cold reads.
+ * Lock order: barrier (shared), mu, then the store's own locks. The store's watcher runs under the store's locks
+ * and takes none of these but queue_mu, which is a leaf; so there is no way to a deadlock between the doors.
+ *
+ * Coherence: the kernel caches names, attributes and pages for a day. A change through another door is queued by the watcher and held
+ * back from being acknowledged; the invalidator waits for requests that may have read what was there before (they hold the
+ * barrier shared from their first look until they have replied), tells the kernel, and settles the change. So whoever
+ * was told of a change finds it through the mount. */
+#ifndef CHR_FS_FS_H
+#define CHR_FS_FS_H
+
+#define FUSE_USE_VERSION 312
+#include <fuse_lowlevel.h>
+
+#include "fs/mount.h"
+#include "fs/path.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum {
+    FILE_DIRTY_MAX = 8 << 20,       /* unwritten bytes of one file; a file that stays below reaches the store whole, at close or fsync */
+    ALL_DIRTY_MAX = 128 << 20,      /* of all files together */
+    UNLINKED_IN_MEMORY = 16 << 20,  /* a file unlinked while open is kept in memory up to this size */
+    XATTR_VALUE_MAX = 64 * 1024,
+    SEEN_BITS = 1 << 22,            /* of names the kernel has asked for: a hash without collisions to speak of */
+};
+#define CACHE_SECONDS 86400.0
+
+typedef enum node_kind { NODE_FILE, NODE_DIR, NODE_CONTROL_DIR, NODE_CONTROL_FILE } node_kind;
+
+/* A run of bytes that were written and not yet given to the store. */
+typedef struct extent {
+    uint64_t offset;
+    buf      bytes;
+} extent;
+
+typedef struct node {
+    uint64_t     ino;             /* never used again */
+    node_kind    kind;
+    struct node *parent;          /* holds a reference of its children; NULL: the root, or unlinked */
+    struct node *next_ino;        /* in mount.by_ino */
+    struct node *next_name;       /* in mount.by_name */
+    struct node *next_child, *prev_child, *children;
+    char        *name;            /* under the parent */
+    buf          key;             /* file: its key; directory: its place's prefix */
+    bool         partial;         /* directory: see place */
+    bool         self;            /* file: the value of the directory it is in */
+    bool         unlinked;        /* no name leads here any more */
+    uint64_t     lookups;         /* references of the kernel */
+    unsigned     opens;
+    unsigned     refs;            /* by children, and by requests under way */
+    /* Files. */
+    bool         in_store;        /* there is an object under the key */
+    bool         loaded;          /* meta is what the store has, or newer */
+    bool         dirty;           /* anything below is newer than the store */
+    object_meta  meta;            /* size included */
+    uint64_t     base;            /* bytes of the stored value that still count; behind it are zeroes */
+    extent      *extents;         /* sorted, apart from each other */
+    size_t       n_extents, cap_extents;
+    uint64_t     dirty_bytes;
+    buf          xattrs;          /* of a new file, until it reaches the store */
+    struct node *next_dirty, *prev_dirty;
+    uint64_t     generation;      /* changes made through other doors, as the kernel's pages know them */
+} node;
+
+struct mount {
+    store               *store;
+    mount_options        options;
+    char                *mount_point;
+    struct fuse_session *session;
+    store_watch         *watch;
+    pthread_t            threads[8], invalidator;
+    unsigned             n_threads;
+    bool                 invalidating;
+    atomic_bool          stopping, told;
+    atomic_uint          running;
+
+    pthread_rwlock_t     barrier;
+    pthread_mutex_t      mu;
+    node                *root;
+    node               **by_ino, **by_name;
+    size_t               n_nodes, buckets;
+    uint64_t             next_ino;
+    node                *dirty;
+    uint64_t             dirty_bytes;
+    uint64_t             next_unlinked;
+
+    pthread_mutex_t      queue_mu;
+    pthread_cond_t       queue_work;
+    struct pending      *queue_first, **queue_last;
+    _Atomic(uint64_t)    seen[SEEN_BITS / 64];
+};
+
+/* ---- requests ---- */
+mount *fs_begin(fuse_req_t req);            /* takes barrier and mu */
+void   fs_end(mount *m);                    /* after the reply */
+int    fs_errno(chr_status st);             /* and a log line for what an operator should know */
+
+/* ---- nodes (node.c); mu held ---- */
+chr_status nodes_init(mount *m);
+void       nodes_free(mount *m);
+node      *node_of(mount *m, fuse_ino_t ino);
+node      *node_find(mount *m, node *parent, const char *name);
+node      *node_new(mount *m, node *parent, const char *name, node_kind kind);   /* NULL: no memory */
+void       node_release(mount *m, node *n);        /* frees it once nothing refers to it */
+void       node_detach(mount *m, node *n);         /* its name is gone */
+bool       node_attach(mount *m, node *n, node *parent, const char *name);
+/* Looks a name up: in memory, then in the store. CHR_NOT_FOUND; CHR_INVALID: the name is not spelt as it should be. */
+chr_status node_lookup(mount *m, node *parent, const char *name, node **out);
+/* The key (of a file) or prefix (of a directory) that a name stands for. */
+chr_status node_key(const node *parent, const char *name, bool dir, buf *key, bool *partial);
+slice      dir_key(const node *dir);               /* of a directory's record: its prefix without the slash */
+chr_status dir_exists(mount *m, slice prefix, bool *exists);   /* a record, or a key below */
+chr_status dir_keep(mount *m, txn *t, const node *dir);        /* stages a record, so that it stays when empty */
+bool       dir_has_children_in_memory(const node *dir);
+void       node_stat(mount *m, const node *n, struct stat *st);
+object_meta new_meta(mount *m, fuse_req_t req, mode_t mode);
+void       seen_add(mount *m, slice key);
+bool       seen_has(const mount *m, slice key);
+
+/* ---- files (file.c); mu held ---- */
+chr_status file_load(mount *m, node *n);
+chr_status file_read(mount *m, node *n, uint64_t offset, char *to, size_t len, size_t *got);
+chr_status file_write(mount *m, node *n, uint64_t offset, slice data);
+chr_status file_truncate(mount *m, node *n, uint64_t size);
+/* Everything to the store, as one batch; *seq to wait for (0: there was nothing). */
+chr_status file_flush(mount *m, node *n, uint64_t *seq);
+void       file_mark_dirty(mount *m, node *n);
+void       file_forget_dirty(mount *m, node *n);
+/* Before its key goes away: its contents stay for those who have it open. */
+chr_status file_keep_contents(mount *m, node *n);
+chr_status files_flush_all(mount *m);
+
+/* ---- invalidate.c ---- */
+chr_status invalidate_start(mount *m);
+void       invalidate_stop(mount *m);
+
+void fs_init_ops(struct fuse_lowlevel_ops *ops);
+void ops_attr_init(struct fuse_lowlevel_ops *ops);
+void ops_name_init(struct fuse_lowlevel_ops *ops);
+void ops_file_init(struct fuse_lowlevel_ops *ops);
+void ops_dir_init(struct fuse_lowlevel_ops *ops);
+void ops_xattr_init(struct fuse_lowlevel_ops *ops);
+void reply_entry(mount *m, fuse_req_t req, node *n);
+void fill_entry(mount *m, node *n, struct fuse_entry_param *e);
+double cache_seconds(mount *m, const node *n);
+
+/* ---- control.c ---- */
+bool control_text(mount *m, const node *n, buf *text);
+
+#endif

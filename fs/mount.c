@@ -1,0 +1,208 @@
+/* Mounting, serving and unmounting. */
+#include "fs/fs.h"
+
+#include "base/log.h"
+#include "fs/detach.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { THREADS = 2, MAX_WRITE = 1 << 20 };
+#define UNLINKED_PREFIX ".chronos/unlinked/"
+
+/* ---- requests ---- */
+
+mount *fs_begin(fuse_req_t req)
+{
+    mount *m = fuse_req_userdata(req);
+    pthread_rwlock_rdlock(&m->barrier);
+    pthread_mutex_lock(&m->mu);
+    return m;
+}
+
+void fs_end(mount *m)
+{
+    pthread_mutex_unlock(&m->mu);
+    pthread_rwlock_unlock(&m->barrier);
+}
+
+int fs_errno(chr_status st)
+{
+    switch (st) {
+    case CHR_OK: return 0;
+    case CHR_NOT_FOUND: return ENOENT;
+    case CHR_EXISTS: return EEXIST;
+    case CHR_INVALID: return EINVAL;
+    case CHR_TOO_BIG: return strncmp(chr_message(), "the key", 7) == 0 ? ENAMETOOLONG : EFBIG;
+    case CHR_NO_MEMORY: return ENOMEM;
+    case CHR_NO_SPACE: return ENOSPC;
+    case CHR_READ_ONLY: return EROFS;
+    case CHR_IO:
+    case CHR_CORRUPT:
+    case CHR_LOCKED:
+    case CHR_CLOSING: break;
+    }
+    log_line(LOG_ERROR, "fs", "a request failed", "reason=\"%s\"", chr_message());
+    return EIO;
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *c)
+{
+    (void)userdata;
+    c->want |= c->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS |
+                             FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_ASYNC_READ | FUSE_CAP_CACHE_SYMLINKS);
+    c->want &= ~(unsigned)(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_AUTO_INVAL_DATA);
+    c->max_write = MAX_WRITE;
+}
+
+/* ---- the mount point ---- */
+
+static chr_status check_mount_point(const char *path)
+{
+    struct stat s;
+    if (stat(path, &s) != 0 && errno == ENOTCONN) {   /* its server is dead */
+        log_line(LOG_INFO, "fs", "taking over the mount point of a dead server", "path=%s", path);
+        (void)detach_mount(path);   /* whether it worked shows below */
+    }
+    if (stat(path, &s) != 0) {
+        if (errno == ENOENT) return chr_fail(CHR_INVALID, "the mount point %s does not exist; make it with mkdir", path);
+        return chr_fail(CHR_INVALID, "cannot use the mount point %s: %s", path, strerror(errno));
+    }
+    if (!S_ISDIR(s.st_mode)) return chr_fail(CHR_INVALID, "the mount point %s is not a directory", path);
+    DIR *d = opendir(path);
+    if (!d) return chr_fail(CHR_INVALID, "cannot look into the mount point %s: %s", path, strerror(errno));
+    bool empty = true;
+    for (struct dirent *x; (x = readdir(d));) empty = empty && (strcmp(x->d_name, ".") == 0 || strcmp(x->d_name, "..") == 0);
+    closedir(d);
+    return empty ? CHR_OK : chr_fail(CHR_INVALID, "the mount point %s is not empty; mount on an empty directory", path);
+}
+
+/* ---- serving ---- */
+
+static void *loop(void *arg)
+{
+    mount          *m = arg;
+    struct fuse_buf in = { .mem = NULL };
+    while (!fuse_session_exited(m->session)) {
+        int n = fuse_session_receive_buf(m->session, &in);
+        if (n == -EINTR || n == -EAGAIN) continue;
+        if (n <= 0) break;
+        fuse_session_process_buf(m->session, &in);
+    }
+    free(in.mem);
+    fuse_session_exit(m->session);
+    if (atomic_fetch_sub(&m->running, 1) == 1 && !m->stopping && m->options.on_unmounted && !atomic_exchange(&m->told, true))
+        m->options.on_unmounted(m->options.unmounted_arg);
+    return NULL;
+}
+
+/* What was unlinked while open when an earlier server died. */
+static void remove_leftovers(mount *m)
+{
+    txn *t = txn_begin(m->store, NULL, 0);
+    if (!t) return;
+    txn_set_origin(t, m);
+    if (txn_delete_range(t, OBJECT_KEY, chr_str(UNLINKED_PREFIX), chr_str(".chronos/unlinked0")) == CHR_OK) (void)txn_commit(t, NULL);
+    else txn_abort(t);
+}
+
+static void mount_free(mount *m)
+{
+    nodes_free(m);
+    if (m->session) fuse_session_destroy(m->session);
+    pthread_rwlock_destroy(&m->barrier);
+    pthread_mutex_destroy(&m->mu);
+    pthread_mutex_destroy(&m->queue_mu);
+    pthread_cond_destroy(&m->queue_work);
+    free(m->mount_point);
+    free(m);
+}
+
+chr_status mount_start(store *s, const mount_options *options, mount **out)
+{
+    chr_status st = check_mount_point(options->mount_point);
+    if (st != CHR_OK) return st;
+    mount *m = calloc(1, sizeof *m);
+    if (!m) return chr_nomem();
+    m->store = s;
+    m->options = *options;
+    pthread_rwlockattr_t fair;
+    pthread_rwlockattr_init(&fair);
+    pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&m->barrier, &fair);
+    pthread_rwlockattr_destroy(&fair);
+    pthread_mutex_init(&m->mu, NULL);
+    pthread_mutex_init(&m->queue_mu, NULL);
+    pthread_cond_init(&m->queue_work, NULL);
+
+    struct fuse_lowlevel_ops ops = { .init = op_init };
+    ops_attr_init(&ops);
+    ops_file_init(&ops);
+    ops_name_init(&ops);
+    ops_dir_init(&ops);
+    ops_xattr_init(&ops);
+    char              settings[256];
+    char             *argv[] = { (char *)(uintptr_t)"chronos", (char *)(uintptr_t)"-o", settings, NULL };
+    struct fuse_args  args = FUSE_ARGS_INIT(3, argv);
+    snprintf(settings, sizeof settings, "fsname=chronos,subtype=chronos,default_permissions%s%s", options->allow_other ? ",allow_other" : "",
+             options->read_only ? ",ro" : "");
+    st = nodes_init(m);
+    if (st == CHR_OK && !(m->mount_point = realpath(options->mount_point, NULL))) st = chr_errno(errno, "find", options->mount_point);
+    if (st == CHR_OK && !(m->session = fuse_session_new(&args, &ops, sizeof ops, m)))
+        st = chr_fail(CHR_IO, "cannot prepare a FUSE session");
+    if (st == CHR_OK && !options->read_only) remove_leftovers(m);
+    if (st == CHR_OK) st = invalidate_start(m);
+    if (st != CHR_OK) goto fail;
+    if (fuse_session_mount(m->session, m->mount_point) != 0) {
+        st = chr_fail(CHR_INVALID, "cannot mount at %s: is /dev/fuse there, and may you mount?", options->mount_point);
+        goto stop;
+    }
+    atomic_store(&m->running, THREADS);
+    for (; m->n_threads < THREADS; m->n_threads++) {
+        if (pthread_create(&m->threads[m->n_threads], NULL, loop, m) != 0) break;
+        pthread_setname_np(m->threads[m->n_threads], "chr-fuse");
+    }
+    if (m->n_threads < THREADS) {
+        mount_stop(m);
+        return chr_fail(CHR_NO_MEMORY, "cannot start a thread");
+    }
+    log_line(LOG_INFO, "fs", "mounted", "path=%s", m->mount_point);
+    *out = m;
+    return CHR_OK;
+stop:
+    invalidate_stop(m);
+fail:
+    mount_free(m);
+    return st;
+}
+
+void mount_stop(mount *m)
+{
+    atomic_store(&m->stopping, true);
+    pthread_rwlock_rdlock(&m->barrier);
+    pthread_mutex_lock(&m->mu);
+    if (files_flush_all(m) != CHR_OK)
+        log_line(LOG_ERROR, "fs", "not all that was written to open files reached the store", "reason=\"%s\"", chr_message());
+    pthread_mutex_unlock(&m->mu);
+    pthread_rwlock_unlock(&m->barrier);
+    fuse_session_exit(m->session);
+    /* Lazily, so that it also works while somebody is in there; the threads then read the end of the session. */
+    if (!detach_mount(m->mount_point)) fuse_session_unmount(m->session);
+    for (unsigned i = 0; i < m->n_threads; i++) {
+        struct stat s;
+        (void)stat(m->mount_point, &s);
+        pthread_join(m->threads[i], NULL);
+    }
+    invalidate_stop(m);
+    pthread_mutex_lock(&m->mu);
+    (void)files_flush_all(m);
+    pthread_mutex_unlock(&m->mu);
+    fuse_session_unmount(m->session);
+    mount_free(m);
+}

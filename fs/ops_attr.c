@@ -1,0 +1,174 @@
+/* Attributes: lookup, forget, getattr, setattr, statfs, access. */
+#include "fs/fs.h"
+
+double cache_seconds(mount *m, const node *n)
+{
+    if (n->kind == NODE_CONTROL_FILE) return 0;
+    if (n->kind != NODE_FILE || !n->meta.expire_ms) return CACHE_SECONDS;
+    double left = (double)((int64_t)n->meta.expire_ms - store_now_ms(m->store)) / 1000;
+    return left > 0 ? left : 0;
+}
+
+void fill_entry(mount *m, node *n, struct fuse_entry_param *e)
+{
+    memset(e, 0, sizeof *e);
+    e->ino = n->ino;
+    node_stat(m, n, &e->attr);
+    e->attr_timeout = e->entry_timeout = cache_seconds(m, n);
+}
+
+void reply_entry(mount *m, fuse_req_t req, node *n)
+{
+    struct fuse_entry_param e;
+    fill_entry(m, n, &e);
+    n->lookups++;
+    if (fuse_reply_entry(req, &e) != 0) n->lookups--;   /* the request was interrupted: the kernel has no reference */
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    mount     *m = fs_begin(req);
+    node      *p = node_of(m, parent), *n = NULL;
+    chr_status st = p ? node_lookup(m, p, name, &n) : CHR_NOT_FOUND;
+    if (st == CHR_OK) {
+        reply_entry(m, req, n);
+    } else if (st == CHR_NOT_FOUND || st == CHR_INVALID) {
+        struct fuse_entry_param e = { .entry_timeout = CACHE_SECONDS };   /* ino 0: remember that it is not there */
+        fuse_reply_entry(req, &e);
+    } else {
+        fuse_reply_err(req, fs_errno(st));
+    }
+    fs_end(m);
+}
+
+static void forget(mount *m, fuse_ino_t ino, uint64_t n)
+{
+    node *x = node_of(m, ino);
+    if (!x) return;
+    x->lookups -= n < x->lookups ? n : x->lookups;
+    node_release(m, x);
+}
+static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
+{
+    mount *m = fs_begin(req);
+    forget(m, ino, n);
+    fuse_reply_none(req);
+    fs_end(m);
+}
+static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+    mount *m = fs_begin(req);
+    for (size_t i = 0; i < count; i++) forget(m, forgets[i].ino, forgets[i].nlookup);
+    fuse_reply_none(req);
+    fs_end(m);
+}
+
+static void reply_attr(mount *m, fuse_req_t req, const node *n)
+{
+    struct stat st;
+    node_stat(m, n, &st);
+    fuse_reply_attr(req, &st, cache_seconds(m, n));
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)fi;
+    mount     *m = fs_begin(req);
+    node      *n = node_of(m, ino);
+    chr_status st = n ? CHR_OK : CHR_NOT_FOUND;
+    if (st == CHR_OK && n->kind == NODE_FILE && !n->dirty && !(n->unlinked && !n->in_store)) st = file_load(m, n);
+    if (st == CHR_OK) reply_attr(m, req, n);
+    else fuse_reply_err(req, fs_errno(st));
+    fs_end(m);
+}
+
+static int64_t ns_of(struct timespec t) { return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec; }
+
+static void change_meta(mount *m, object_meta *meta, const struct stat *attr, int set)
+{
+    int64_t now = store_now_ns(m->store);
+    if (set & FUSE_SET_ATTR_MODE) meta->mode = (meta->mode & S_IFMT) | (attr->st_mode & 07777);
+    if (set & FUSE_SET_ATTR_UID) meta->uid = attr->st_uid;
+    if (set & FUSE_SET_ATTR_GID) meta->gid = attr->st_gid;
+    if (set & FUSE_SET_ATTR_ATIME) meta->atime_ns = ns_of(attr->st_atim);
+    if (set & FUSE_SET_ATTR_MTIME) meta->mtime_ns = ns_of(attr->st_mtim);
+    if (set & FUSE_SET_ATTR_ATIME_NOW) meta->atime_ns = now;
+    if (set & FUSE_SET_ATTR_MTIME_NOW) meta->mtime_ns = now;
+    meta->ctime_ns = set & FUSE_SET_ATTR_CTIME ? ns_of(attr->st_ctim) : now;
+    meta->has_attrs = true;
+}
+
+static chr_status commit_meta(mount *m, object_space space, slice key, const struct stat *attr, int set)
+{
+    object_meta meta;
+    txn        *t = txn_begin(m->store, &key, 1);
+    if (!t) return CHR_NO_MEMORY;
+    txn_set_origin(t, m);
+    chr_status st = txn_stat(t, space, key, &meta);
+    if (st == CHR_NOT_FOUND && space == OBJECT_DIR) {
+        meta = object_meta_default(m->store, 0);
+        meta.mode = S_IFDIR | 0755;
+        st = CHR_OK;
+    }
+    if (st == CHR_OK) {
+        change_meta(m, &meta, attr, set);
+        st = txn_set_meta(t, space, key, &meta);
+    }
+    if (st == CHR_OK) return txn_commit(t, NULL);
+    txn_abort(t);
+    return st;
+}
+
+static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int set, struct fuse_file_info *fi)
+{
+    mount     *m = fs_begin(req);
+    node      *n = node_of(m, ino);
+    chr_status st = n ? CHR_OK : CHR_NOT_FOUND;
+    int        rest = set & ~FUSE_SET_ATTR_SIZE;
+    if (st == CHR_OK && (n->kind == NODE_CONTROL_DIR || n->kind == NODE_CONTROL_FILE)) st = CHR_OK;   /* as > does; it changes nothing */
+    else if (st == CHR_OK && n->kind == NODE_DIR) {
+        slice key = dir_key(n);
+        if (n == m->root || n->partial) st = chr_fail(CHR_INVALID, "the attributes of this directory are fixed");
+        else st = commit_meta(m, OBJECT_DIR, key, attr, set);
+    } else if (st == CHR_OK) {
+        if (set & FUSE_SET_ATTR_SIZE) st = file_truncate(m, n, (uint64_t)attr->st_size);
+        /* An open file takes its attributes with it when it is closed; otherwise they go to the store now. */
+        if (st == CHR_OK && rest && (n->dirty || n->unlinked)) change_meta(m, &n->meta, attr, set);
+        else if (st == CHR_OK && rest) {
+            st = commit_meta(m, OBJECT_KEY, buf_slice(&n->key), attr, set);
+            if (st == CHR_OK) st = file_load(m, n);
+        }
+        if (st == CHR_OK && (set & FUSE_SET_ATTR_SIZE) && !fi && n->opens == 0) st = file_flush(m, n, NULL);
+    }
+    if (st == CHR_OK) reply_attr(m, req, n);
+    else fuse_reply_err(req, fs_errno(st));
+    fs_end(m);
+}
+
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+    (void)ino;
+    mount         *m = fs_begin(req);
+    uint64_t       free_bytes = 0, total = 0;
+    chr_stats      stats;
+    struct statvfs v = { .f_bsize = 4096, .f_frsize = 4096, .f_namemax = NAME_BYTES_MAX };
+    chr_status     st = env_space(db_env(store_db(m->store)), db_dir(store_db(m->store)), &free_bytes, &total);
+    chr_get_stats(m->store, &stats);
+    v.f_blocks = total / v.f_frsize;
+    v.f_bfree = v.f_bavail = free_bytes / v.f_frsize;
+    v.f_files = stats.keys_estimate + free_bytes / v.f_frsize;
+    v.f_ffree = v.f_favail = free_bytes / v.f_frsize;
+    if (st == CHR_OK) fuse_reply_statfs(req, &v);
+    else fuse_reply_err(req, fs_errno(st));
+    fs_end(m);
+}
+
+void ops_attr_init(struct fuse_lowlevel_ops *ops)
+{
+    ops->lookup = op_lookup;
+    ops->forget = op_forget;
+    ops->forget_multi = op_forget_multi;
+    ops->getattr = op_getattr;
+    ops->setattr = op_setattr;
+    ops->statfs = op_statfs;
+}

@@ -1,0 +1,225 @@
+/* Open files: create, open, read, write, flush, fsync, release. */
+#include "fs/fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+static bool is_writing(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
+
+static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
+{
+    mount     *m = fs_begin(req);
+    node      *p = node_of(m, parent), *n = NULL;
+    buf        key = { 0 };
+    bool       partial;
+    chr_status st = p ? node_lookup(m, p, name, &n) : CHR_NOT_FOUND;
+    int        error = 0;
+    if (st == CHR_OK) {
+        if (fi->flags & O_EXCL) error = EEXIST;
+        else if (n->kind != NODE_FILE) error = EISDIR;
+        else if (fi->flags & O_TRUNC) error = fs_errno(file_truncate(m, n, 0));
+    } else if (st != CHR_NOT_FOUND) {
+        error = fs_errno(st);
+    } else if (!p || p->kind != NODE_DIR) {
+        error = p ? EPERM : ENOENT;
+    } else if (m->options.read_only) {
+        error = EROFS;
+    } else {
+        bool self = strcmp(name, NAME_SELF) == 0 && p != m->root;
+        st = self ? (buf_set(&key, dir_key(p)) ? CHR_OK : chr_nomem()) : node_key(p, name, false, &key, &partial);
+        if (st == CHR_OK && key.len > CHR_KEY_MAX) st = chr_fail(CHR_TOO_BIG, "the key is too long");
+        if (st == CHR_OK && !(n = node_new(m, p, name, NODE_FILE))) st = chr_nomem();
+        if (st == CHR_OK) {
+            chr_buf_free(&n->key);
+            n->key = key;
+            key = (buf){ 0 };
+            n->self = self;
+            n->loaded = true;
+            n->meta = new_meta(m, req, S_IFREG | (mode & 07777));
+            seen_add(m, buf_slice(&n->key));
+            file_mark_dirty(m, n);
+        }
+        error = st == CHR_OK ? 0 : fs_errno(st);
+    }
+    if (error) {
+        fuse_reply_err(req, error);
+    } else {
+        struct fuse_entry_param e;
+        fill_entry(m, n, &e);
+        fi->keep_cache = 1;
+        n->lookups++;
+        n->opens++;
+        if (fuse_reply_create(req, &e, fi) != 0) {
+            n->lookups--;
+            n->opens--;
+        }
+    }
+    chr_buf_free(&key);
+    fs_end(m);
+}
+
+static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+{
+    (void)rdev;
+    mount     *m = fs_begin(req);
+    node      *p = node_of(m, parent), *n = NULL;
+    buf        key = { 0 };
+    bool       partial;
+    chr_status st = p && p->kind == NODE_DIR ? node_lookup(m, p, name, &n) : chr_fail(CHR_INVALID, "no such directory");
+    int        error = st == CHR_OK ? EEXIST : st == CHR_NOT_FOUND ? 0 : fs_errno(st);
+    if (!error && !S_ISREG(mode) && !S_ISFIFO(mode) && !S_ISSOCK(mode)) error = EPERM;
+    if (!error) {
+        st = node_key(p, name, false, &key, &partial);
+        if (st == CHR_OK && !(n = node_new(m, p, name, NODE_FILE))) st = chr_nomem();
+        if (st == CHR_OK) {
+            n->key = key;
+            key = (buf){ 0 };
+            n->loaded = true;
+            n->meta = new_meta(m, req, mode);
+            seen_add(m, buf_slice(&n->key));
+            file_mark_dirty(m, n);
+            st = file_flush(m, n, NULL);
+        }
+        error = st == CHR_OK ? 0 : fs_errno(st);
+    }
+    if (error) fuse_reply_err(req, error);
+    else reply_entry(m, req, n);
+    chr_buf_free(&key);
+    fs_end(m);
+}
+
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    mount     *m = fs_begin(req);
+    node      *n = node_of(m, ino);
+    chr_status st = n ? CHR_OK : CHR_NOT_FOUND;
+    if (st == CHR_OK && n->kind == NODE_CONTROL_FILE) {
+        fi->direct_io = 1;   /* its size is not known before it is read */
+    } else if (st == CHR_OK) {
+        if (!n->dirty && !(n->unlinked && !n->in_store)) st = file_load(m, n);
+        if (st == CHR_OK && (fi->flags & O_TRUNC) && is_writing(fi->flags)) st = file_truncate(m, n, 0);
+        fi->keep_cache = !n->meta.expire_ms;
+        fi->noflush = !is_writing(fi->flags);
+    }
+    if (st == CHR_OK) {
+        n->opens++;
+        if (fuse_reply_open(req, fi) != 0) n->opens--;
+    } else {
+        fuse_reply_err(req, fs_errno(st));
+    }
+    fs_end(m);
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+    (void)fi;
+    mount     *m = fs_begin(req);
+    node      *n = node_of(m, ino);
+    char      *to = malloc(size + 1);
+    size_t     got = 0;
+    buf        text = { 0 };
+    chr_status st = !n ? CHR_NOT_FOUND : to ? CHR_OK : chr_nomem();
+    if (st == CHR_OK && n->kind == NODE_CONTROL_FILE) {
+        if (!control_text(m, n, &text)) st = chr_nomem();
+        size_t from = (size_t)offset < text.len ? (size_t)offset : text.len;
+        got = text.len - from < size ? text.len - from : size;
+        if (got) memcpy(to, text.data + from, got);
+    } else if (st == CHR_OK) {
+        if (!n->dirty && !(n->unlinked && !n->in_store)) st = file_load(m, n);
+        if (st == CHR_OK) st = file_read(m, n, (uint64_t)offset, to, size, &got);
+    }
+    if (st == CHR_OK) fuse_reply_buf(req, to, got);
+    else fuse_reply_err(req, fs_errno(st));
+    free(to);
+    chr_buf_free(&text);
+    fs_end(m);
+}
+
+static chr_status make_durable(mount *m, node *n)
+{
+    chr_status st = file_flush(m, n, NULL);
+    return st == CHR_OK ? db_wait_durable(store_db(m->store), db_last_seq(store_db(m->store))) : st;
+}
+
+static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+    mount     *m = fs_begin(req);
+    node      *n = node_of(m, ino);
+    chr_status st = n && n->kind == NODE_FILE ? CHR_OK : CHR_NOT_FOUND;
+    if (st == CHR_OK) st = file_write(m, n, (uint64_t)offset, chr_bytes(data, size));
+    if (st == CHR_OK && (fi->flags & (O_SYNC | O_DSYNC))) st = make_durable(m, n);
+    /* Pages of a mapping come back after the file was closed: nobody else would write them out. */
+    if (st == CHR_OK && (fi->writepage || n->opens == 0)) st = file_flush(m, n, NULL);
+    if (st == CHR_OK) fuse_reply_write(req, size);
+    else fuse_reply_err(req, fs_errno(st));
+    fs_end(m);
+}
+
+/* When close returns, the value is in the log as the kernel has it: it survives the process. */
+static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)fi;
+    mount     *m = fs_begin(req);
+    node      *n = node_of(m, ino);
+    uint64_t   seq = 0;
+    chr_status st = n && n->kind == NODE_FILE ? file_flush(m, n, &seq) : CHR_OK;
+    if (st == CHR_OK && seq) st = db_wait_written(store_db(m->store), seq);
+    fuse_reply_err(req, st == CHR_OK ? 0 : fs_errno(st));
+    fs_end(m);
+}
+
+static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+    (void)datasync;
+    (void)fi;
+    mount     *m = fs_begin(req);
+    node      *n = node_of(m, ino);
+    uint64_t   seq = 0;
+    chr_status st = n && n->kind == NODE_FILE ? file_flush(m, n, &seq) : CHR_OK;
+    uint64_t   last = db_last_seq(store_db(m->store));   /* what was flushed before counts too */
+    pthread_mutex_unlock(&m->mu);                        /* others need not wait for the disk */
+    if (st == CHR_OK) st = db_wait_durable(store_db(m->store), last);
+    pthread_mutex_lock(&m->mu);
+    fuse_reply_err(req, st == CHR_OK ? 0 : fs_errno(st));
+    fs_end(m);
+}
+
+static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)fi;
+    mount *m = fs_begin(req);
+    node  *n = node_of(m, ino);
+    if (n) {
+        if (n->opens) n->opens--;
+        if (n->kind == NODE_FILE && n->opens == 0) (void)file_flush(m, n, NULL);   /* flush has reported what there was to report */
+        node_release(m, n);
+    }
+    fuse_reply_err(req, 0);
+    fs_end(m);
+}
+
+static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length, struct fuse_file_info *fi)
+{
+    (void)fi;
+    mount     *m = fs_begin(req);
+    node      *n = node_of(m, ino);
+    int        error = n && n->kind == NODE_FILE ? 0 : ENOENT;
+    if (!error && mode != 0) error = EOPNOTSUPP;
+    if (!error && (uint64_t)(offset + length) > n->meta.size) error = fs_errno(file_truncate(m, n, (uint64_t)(offset + length)));
+    fuse_reply_err(req, error);
+    fs_end(m);
+}
+
+void ops_file_init(struct fuse_lowlevel_ops *ops)
+{
+    ops->create = op_create;
+    ops->mknod = op_mknod;
+    ops->open = op_open;
+    ops->read = op_read;
+    ops->write = op_write;
+    ops->flush = op_flush;
+    ops->fsync = op_fsync;
+    ops->release = op_release;
+    ops->fallocate = op_fallocate;
+}
