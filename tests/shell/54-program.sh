@@ -41,8 +41,14 @@ assert_status 1 "$CHRONOS" cli -p "$PORT" nosuch
 assert_contains "$OUT$ERR" 'unknown command'
 assert_contains "$(cli info)" uptime_in_seconds "cli info"
 
-# A checkpoint is a store of its own.
-assert_contains "$(redis save; redis config get dir)" "$DIR" "CONFIG GET dir"
+# A checkpoint is a store of its own, and stays as it was.
+assert_eq "$(redis config get dir | tail -n 1)" "$DIR" "CONFIG GET dir"
+assert_eq "$(redis save)" OK
+redis set greeting later >/dev/null
+checkpoint=$(echo "$DIR"/checkpoints/*)
+[ -d "$checkpoint" ] || fail "SAVE made no checkpoint in $DIR/checkpoints"
+assert_eq "$(chr get --dir "$checkpoint" greeting)" hello "what a checkpoint holds"
+assert_status 0 "$CHRONOS" check "$checkpoint"
 stop_server
 assert_eq "$(chr get 'a key')" 'a value'
 

@@ -1,11 +1,11 @@
-#!/opt/chronos/bin/env bash
+#!/usr/bin/env bash
 # make install puts a program, a library, its header, pkg-config file and manual page in place, and uninstall takes them away; a
 # stranger's C program builds against them, shared and static, and only chr_* is visible.
 . "$(dirname "$0")/lib.sh"
 cd "$ROOT"
 make -s BUILD="$BUILD" DESTDIR="$TMP/root" PREFIX=/opt/chronos install >"$TMP/log" 2>&1 || fail "make install: $(cat "$TMP/log")"
-want='sbin/mount.chronos opt/chronos/bin/chronos opt/chronos/include/chronos.h opt/chronos/lib/libchronos.a opt/chronos/lib/libchronos.so
-opt/chronos/lib/libchronos.so.0 opt/chronos/lib/pkgconfig/chronos.pc opt/chronos/share/man/man1/chronos.1'
+want='opt/chronos/bin/chronos opt/chronos/include/chronos.h opt/chronos/lib/libchronos.a opt/chronos/lib/libchronos.so
+opt/chronos/lib/libchronos.so.0 opt/chronos/lib/pkgconfig/chronos.pc opt/chronos/share/man/man1/chronos.1 sbin/mount.chronos'
 # shellcheck disable=SC2086
 assert_eq "$(cd "$TMP/root" && find . ! -type d -printf '%P\n' | sort)" "$(printf '%s\n' $want)" "what is installed"
 assert_eq "$(readlink "$TMP/root/sbin/mount.chronos")" /opt/chronos/bin/chronos
