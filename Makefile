@@ -175,5 +175,4 @@ $(BUILD)/obj/%.o: %.c
 	$(say) "  CC    $<"
 	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-.SECONDARY:
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -97,6 +97,8 @@ struct mount {
 /* ---- requests ---- */
 mount *fs_begin(fuse_req_t req);            /* takes barrier and mu */
 void   fs_end(mount *m);                    /* after the reply */
+/* As txn_commit; returns once the change is in the log as the kernel has it, so that it survives the process. */
+chr_status fs_commit(mount *m, txn *t);
 int    fs_errno(chr_status st);             /* and a log line for what an operator should know */
 
 /* ---- nodes (node.c); mu held ---- */

@@ -52,6 +52,13 @@ int fs_errno(chr_status st)
     return EIO;
 }
 
+chr_status fs_commit(mount *m, txn *t)
+{
+    uint64_t   seq = 0;
+    chr_status st = txn_commit(t, &seq);
+    return st == CHR_OK && seq ? db_wait_written(store_db(m->store), seq) : st;
+}
+
 static void op_init(void *userdata, struct fuse_conn_info *c)
 {
     (void)userdata;
@@ -66,16 +73,18 @@ static void op_init(void *userdata, struct fuse_conn_info *c)
 static chr_status check_mount_point(const char *path)
 {
     struct stat s;
-    if (stat(path, &s) != 0 && errno == ENOTCONN) {   /* its server is dead */
+    DIR        *d = opendir(path);   /* stat would be answered from the kernel's cache */
+    if (!d && errno == ENOTCONN) {
         log_line(LOG_INFO, "fs", "taking over the mount point of a dead server", "path=%s", path);
         (void)detach_mount(path);   /* whether it worked shows below */
     }
+    if (d) closedir(d);
     if (stat(path, &s) != 0) {
         if (errno == ENOENT) return chr_fail(CHR_INVALID, "the mount point %s does not exist; make it with mkdir", path);
         return chr_fail(CHR_INVALID, "cannot use the mount point %s: %s", path, strerror(errno));
     }
     if (!S_ISDIR(s.st_mode)) return chr_fail(CHR_INVALID, "the mount point %s is not a directory", path);
-    DIR *d = opendir(path);
+    d = opendir(path);
     if (!d) return chr_fail(CHR_INVALID, "cannot look into the mount point %s: %s", path, strerror(errno));
     bool empty = true;
     for (struct dirent *x; (x = readdir(d));) empty = empty && (strcmp(x->d_name, ".") == 0 || strcmp(x->d_name, "..") == 0);

@@ -184,6 +184,7 @@ chr_status node_key(const node *parent, const char *name, bool dir, buf *key, bo
 {
     key->len = 0;
     *partial = false;
+    if (strlen(name) > NAME_BYTES_MAX) return chr_fail(CHR_TOO_BIG, "the key's name has more than %d bytes", NAME_BYTES_MAX);
     if (!buf_append_slice(key, buf_slice(&parent->key))) return chr_nomem();
     if (!path_decode(place_of(parent), name, key, partial)) return chr_fail(CHR_INVALID, "%s is not how a name is spelt", name);
     if (*partial && !dir) return chr_fail(CHR_INVALID, "%s stands for a piece of a longer name", name);

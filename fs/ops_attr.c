@@ -114,7 +114,7 @@ static chr_status commit_meta(mount *m, object_space space, slice key, const str
         change_meta(m, &meta, attr, set);
         st = txn_set_meta(t, space, key, &meta);
     }
-    if (st == CHR_OK) return txn_commit(t, NULL);
+    if (st == CHR_OK) return fs_commit(m, t);
     txn_abort(t);
     return st;
 }

@@ -28,7 +28,7 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
         if (t) {
             txn_set_origin(t, m);
             st = txn_set_meta(t, OBJECT_DIR, key, &meta);
-            if (st == CHR_OK) st = txn_commit(t, NULL);
+            if (st == CHR_OK) st = fs_commit(m, t);
             else txn_abort(t);
         }
         if (st == CHR_OK) st = node_lookup(m, p, name, &n);
@@ -57,7 +57,7 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
         if (t) {
             txn_set_origin(t, m);
             st = txn_put(t, k, &meta, chr_str(target));
-            if (st == CHR_OK) st = txn_commit(t, NULL);
+            if (st == CHR_OK) st = fs_commit(m, t);
             else txn_abort(t);
         }
         if (st == CHR_OK) st = node_lookup(m, p, name, &n);
@@ -98,7 +98,7 @@ static chr_status remove_file(mount *m, node *n)
             txn_set_origin(t, m);
             st = txn_delete(t, OBJECT_KEY, keys[0], NULL);
             if (st == CHR_OK) st = dir_keep(m, t, parent);
-            if (st == CHR_OK) st = txn_commit(t, NULL);
+            if (st == CHR_OK) st = fs_commit(m, t);
             else txn_abort(t);
         }
     }
@@ -158,7 +158,7 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
             txn_set_origin(t, m);
             st = txn_delete(t, OBJECT_DIR, keys[0], NULL);
             if (st == CHR_OK) st = dir_keep(m, t, p);
-            if (st == CHR_OK) st = txn_commit(t, NULL);
+            if (st == CHR_OK) st = fs_commit(m, t);
             else txn_abort(t);
         }
         error = fs_errno(st);
@@ -245,7 +245,7 @@ static int rename_dir(mount *m, node *n, node *to_parent, const char *to_name, n
             if (st == CHR_OK) st = txn_move(t, OBJECT_DIR, own, new_own);
             if (st == CHR_OK && txn_stat(t, OBJECT_KEY, own, NULL) == CHR_OK) st = txn_move(t, OBJECT_KEY, own, new_own);
             if (st == CHR_OK) st = dir_keep(m, t, from_parent);
-            if (st == CHR_OK) st = txn_commit(t, NULL);
+            if (st == CHR_OK) st = fs_commit(m, t);
             else txn_abort(t);
         }
     }
@@ -287,7 +287,7 @@ static int rename_file(mount *m, node *n, node *to_parent, const char *to_name, 
             txn_set_origin(t, m);
             st = txn_move(t, OBJECT_KEY, keys[0], keys[1]);
             if (st == CHR_OK) st = dir_keep(m, t, from_parent);
-            if (st == CHR_OK) st = txn_commit(t, NULL);
+            if (st == CHR_OK) st = fs_commit(m, t);
             else txn_abort(t);
         }
     }

@@ -47,7 +47,7 @@ static chr_status save(mount *m, node *n, slice list)
         st = txn_set_meta(t, space, key, &meta);
     }
     if (st == CHR_OK) st = txn_set_xattrs(t, space, key, list);
-    if (st == CHR_OK) return txn_commit(t, NULL);
+    if (st == CHR_OK) return fs_commit(m, t);
     txn_abort(t);
     return st;
 }

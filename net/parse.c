@@ -198,12 +198,14 @@ parse_result parse_line(slice in, arguments *args, size_t *used, const char **er
     slice line = chr_bytes(in.data, (size_t)(end - in.data));
     *used = line.len + 1;
     for (size_t i = 0; i < line.len;) {
-        if (line.data[i] == ' ') {
+        /* The value of SET begins behind the one space after the key, and goes to the end of the line. */
+        bool rest = args->n == 2 && args->at[0].len == 3 && strncasecmp(args->at[0].data, "set", 3) == 0;
+        if (rest) i++;
+        else if (line.data[i] == ' ') {
             i++;
             continue;
         }
         size_t from = i;
-        bool   rest = args->n == 2 && args->at[0].len == 3 && strncasecmp(args->at[0].data, "set", 3) == 0;
         while (i < line.len && (rest || line.data[i] != ' ')) i++;
         if (args->n == ARGS_MAX) {
             *error = "the line has too many words";

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,8 +32,17 @@ static void disconnect(client *c)
     c->connection = NULL;
 }
 
+/* Whether the server has closed the connection since the last answer, as it does when it stops. */
+static bool is_closed(const client *c)
+{
+    char byte;
+    return recv(c->connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+/* Connects if there is no connection, or none any more. */
 static bool connect_to_server(client *c)
 {
+    if (c->connection && is_closed(c)) disconnect(c);
     if (c->connection) return true;
     struct timeval timeout = { .tv_sec = CONNECT_TIMEOUT_S };
     c->connection = redisConnectWithTimeout(c->options->host, (int)c->options->port, timeout);

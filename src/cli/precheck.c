@@ -148,6 +148,7 @@ chr_status precheck_mount_point(const char *path, const char *dir)
     if (!S_ISDIR(sb.st_mode)) return chr_fail(CHR_INVALID, "cannot mount at %s: it is not a directory", path);
 
     DIR *d = opendir(path);
+    if (!d && errno == ENOTCONN) return CHR_OK; /* the kernel still had its attributes */
     if (!d) return chr_fail(CHR_INVALID, "cannot mount at %s: %s", path, strerror(errno));
     bool empty = true;
     for (struct dirent *e; empty && (e = readdir(d));)

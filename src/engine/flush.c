@@ -91,7 +91,7 @@ void *db_flush_main(void *arg)
         if (!wal_prepared(d->wal) && !tried) {
             tried = true;
             pthread_mutex_unlock(&d->mu);
-            (void)wal_prepare(d->wal, db_new_file_no(d));
+            (void)wal_prepare(d->wal, &d->next_file_no);
             pthread_mutex_lock(&d->mu);
             continue;
         }

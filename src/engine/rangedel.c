@@ -196,7 +196,7 @@ uint64_t rangedel_covers(const rangedel *set, slice key, uint64_t at_seq)
     return newer < f->n_seqs ? seqs[newer] : 0;
 }
 
-size_t rangedel_count(const rangedel *set) { return set->count; }
+size_t rangedel_count(const rangedel *set) { return set ? set->count : 0; }
 size_t rangedel_bytes(const rangedel *set) { return set->bytes; }
 
 range_fragment rangedel_at(const rangedel *set, size_t i)

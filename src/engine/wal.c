@@ -159,7 +159,7 @@ free_all:
     return st;
 }
 
-chr_status wal_prepare(wal *w, uint64_t no)
+chr_status wal_prepare(wal *w, _Atomic(uint64_t) *next_no)
 {
     chr_status st = CHR_OK;
     pthread_mutex_lock(&w->prepare_mu);
@@ -167,7 +167,7 @@ chr_status wal_prepare(wal *w, uint64_t no)
         pthread_mutex_lock(&w->buf_mu);
         uint64_t prev_no = w->tail->no;
         pthread_mutex_unlock(&w->buf_mu);
-        st = segment_create(w, no, prev_no, &w->prepared);
+        st = segment_create(w, atomic_fetch_add(next_no, 1), prev_no, &w->prepared);
         if (chr_ok(st)) atomic_store_explicit(&w->has_prepared, true, memory_order_release);
     }
     pthread_mutex_unlock(&w->prepare_mu);

@@ -40,8 +40,9 @@ chr_status wal_failure(wal *w);               /* CHR_OK, or the failure with its
 /* Makes the log fail with `st` and the thread's message: what it holds and what was made of it do not agree any more. */
 chr_status wal_fail(wal *w, chr_status st);
 
-/* Makes the next segment, number `no`, on disk in advance, durable with its name; wal_rotate then costs no I/O. */
-chr_status wal_prepare(wal *w, uint64_t no);
+/* Makes the next segment on disk in advance, durable with its name; wal_rotate then costs no I/O. Its number is taken from
+ * *next_no at a moment when no other segment can come in between, so that numbers rise along the chain. */
+chr_status wal_prepare(wal *w, _Atomic(uint64_t) *next_no);
 bool       wal_prepared(const wal *w);
 /* Seals the current segment and goes on in the prepared one. */
 void     wal_rotate(wal *w);

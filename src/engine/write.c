@@ -203,7 +203,7 @@ static void pay(db *d, size_t bytes)
 chr_status db_switch_memtable(db *d)
 {
     chr_status st;
-    if (!wal_prepared(d->wal) && !chr_ok(st = wal_prepare(d->wal, db_new_file_no(d)))) return st;
+    if (!wal_prepared(d->wal) && !chr_ok(st = wal_prepare(d->wal, &d->next_file_no))) return st;
 
     mem_ref *fresh = mem_ref_new(0);
     view    *next = view_alloc();

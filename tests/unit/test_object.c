@@ -88,8 +88,13 @@ static int done(void **state)
 
 /* ---- short words for the tests ---- */
 
-/* For runs under tools that make everything slow. */
-static int rounds_of(int all) { return getenv("CHR_SLOW") ? all / 10 : all; }
+/* Fewer where everything is slow. */
+#ifdef __SANITIZE_THREAD__
+enum { SLOWER = 8 };
+#else
+enum { SLOWER = 1 };
+#endif
+static int rounds_of(int all) { return all / SLOWER; }
 
 static slice none(void) { return chr_bytes(NULL, 0); }
 
@@ -461,7 +466,7 @@ static void random_changes_do_what_a_plain_model_does(void **state)
     model       m = { .f = *state, .data = pattern(MODEL_SIZE_MAX, 1), .random = seed_of_run() | 1 };
     const char *rounds = getenv("CHR_ROUNDS");
     for (int i = 0; i < MODEL_KEYS; i++) assert_non_null(m.at[i].bytes = calloc(1, MODEL_SIZE_MAX));
-    for (int round = 0, end = rounds ? atoi(rounds) : 400; round < end; round++) {
+    for (int round = 0, end = rounds ? atoi(rounds) : rounds_of(400); round < end; round++) {
         run_txn(&m);
         if (round % 20 == 0) check_all(&m);
         if (round % 100 == 99) {
@@ -518,7 +523,7 @@ static void a_very_big_value_is_written_ahead_and_leaves_nothing_when_it_goes(vo
 {
     fixture *f = *state;
     store   *s = f->s;
-    size_t   len = (18u << 20) + 12345;   /* more chunks than are deleted one by one */
+    size_t   len = (16u << 20) + 12345;   /* more chunks than are deleted one by one */
     char    *data = pattern(len, 3);
     put(s, "big", chr_bytes(data, len));
     assert_value(s, "big", chr_bytes(data, len));
@@ -680,17 +685,17 @@ static void the_chunks_of_what_has_expired_are_swept(void **state)
     store   *s = f->s;
     char    *data = pattern(3 * CHUNK_BYTES, 6), key[16];
     uint64_t soon = (uint64_t)store_now_ms(s) + SECOND_MS;
-    for (int i = 0; i < 600; i++) {
+    for (int i = 0; i < 300; i++) {   /* more than one step of the sweep */
         snprintf(key, sizeof key, "big%03d", i);
         put_expiring(s, key, chr_bytes(data, CHUNK_BYTES + 1), i % 20 ? soon + 3600 * SECOND_MS : soon);
     }
-    assert_int_equal(internal_keys(s, 3), 600);
+    assert_int_equal(internal_keys(s, 3), 300);
     reopen(f);   /* what is known of expiry comes back from the registrations */
     s = f->s;
     env_sim_set_wall(f->sim, (soon + SECOND_MS) * 1000000);
     for (int i = 0; i < 40; i++) put(s, "other", chr_str("x"));
-    assert_int_equal(internal_keys(s, 3), 600 - 30);
-    assert_int_equal(internal_keys(s, 1), 2 * (600 - 30));
+    assert_int_equal(internal_keys(s, 3), 300 - 15);
+    assert_int_equal(internal_keys(s, 1), 2 * (300 - 15));
     assert_value(s, "big001", chr_bytes(data, CHUNK_BYTES + 1));
     free(data);
 }
@@ -955,7 +960,7 @@ static void a_watcher_hears_of_each_change_and_holds_it_back(void **state)
 
 /* ---- power cuts ---- */
 
-enum { POWER_CUTS = 40, CUT_TXNS = 40 };
+enum { POWER_CUTS = 16, CUT_TXNS = 40 };
 
 /* What key `which` holds after transaction `i`: in a record, in chunks, and above what one batch takes. */
 static size_t cut_value(char *to, uint64_t i, char which)
@@ -1070,11 +1075,11 @@ static void a_full_disk_refuses_writes_and_what_was_written_ahead_goes_again(voi
 {
     fixture *f = *state;
     store   *s = f->s;
-    size_t   len = 9u << 20;
+    size_t   len = 5u << 20;
     char    *data = pattern(len, 8), key[16];
     int      kept = 0;
     put(s, "small", chr_str("value"));
-    env_sim_set_space(f->sim, 64u << 20);
+    env_sim_set_space(f->sim, 24u << 20);
     chr_status st = CHR_OK;
     for (; kept < 100; kept++) {
         snprintf(key, sizeof key, "big%02d", kept);

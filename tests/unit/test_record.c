@@ -45,7 +45,7 @@ static void a_plain_time_is_the_same_however_often_it_is_written_again(void **st
     (void)state;
     uint64_t x = 88172645463325252;
     for (int i = 0; i < 100000; i++) {
-        char   first[16], again[16];
+        char   first[RECORD_HEAD_MAX], again[RECORD_HEAD_MAX];
         record r;
         x ^= x << 13, x ^= x >> 7, x ^= x << 17;
         object_meta m = { .mtime_ns = (int64_t)(x % UINT64_C(4000000000000000000)) };
@@ -60,7 +60,7 @@ static void a_plain_time_is_the_same_however_often_it_is_written_again(void **st
 static void times_outside_of_what_a_plain_record_holds_are_clamped(void **state)
 {
     (void)state;
-    char        bytes[16];
+    char        bytes[RECORD_HEAD_MAX];
     record      r;
     object_meta m = { .mtime_ns = -5 };
     assert_int_equal(record_decode(plain(bytes, &m, chr_str("")), &defaults, &r), CHR_OK);

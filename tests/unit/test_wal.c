@@ -68,6 +68,12 @@ static wal *new_log(env *e, uint64_t no, uint64_t last_seq)
     return w;
 }
 
+static chr_status prepare(wal *w, uint64_t no)
+{
+    _Atomic(uint64_t) next = no;
+    return wal_prepare(w, &next);
+}
+
 static chr_status replay(env *e, const uint64_t *nos, size_t n, uint64_t first_seq, replayed *got, wal_replay_result *result)
 {
     *got = (replayed){ 0 };
@@ -97,10 +103,10 @@ static void segments_form_a_chain_and_a_missing_one_is_noticed(void **state)
 {
     wal *w = new_log(*state, 1, 0);
     append(w, 1, "a");
-    assert_int_equal(wal_prepare(w, 2), CHR_OK);
+    assert_int_equal(prepare(w, 2), CHR_OK);
     wal_rotate(w);
     append(w, 2, "b");
-    assert_int_equal(wal_prepare(w, 3), CHR_OK);
+    assert_int_equal(prepare(w, 3), CHR_OK);
     wal_rotate(w);
     append(w, 3, "c");
     assert_int_equal(wal_close(w), CHR_OK);
@@ -171,12 +177,12 @@ static void a_recycled_segment_does_not_show_what_it_held_before(void **state)
 {
     wal *w = new_log(*state, 1, 0);
     for (uint64_t i = 1; i <= 200; i++) append(w, i, "old");
-    assert_int_equal(wal_prepare(w, 2), CHR_OK);
+    assert_int_equal(prepare(w, 2), CHR_OK);
     wal_rotate(w);
     append(w, 201, "x");
     assert_int_equal(wal_sync(w, 201), CHR_OK);
     wal_release(w, 2);                       /* segment 1 becomes the spare */
-    assert_int_equal(wal_prepare(w, 3), CHR_OK);   /* and then segment 3 */
+    assert_int_equal(prepare(w, 3), CHR_OK);   /* and then segment 3 */
     wal_rotate(w);
     append(w, 202, "new");
     assert_int_equal(wal_close(w), CHR_OK);

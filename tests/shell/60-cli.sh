@@ -57,6 +57,21 @@ cli set greeting short >"$TMP/out"
 terminal '\033[A\033[A\n' '\004'
 assert_contains "$(cat "$TMP/typed")" $'\n(integer) 5\n' "the line before the last one of the last session"
 
+# ---- a server that was restarted in the meantime is connected to anew ----
+mkfifo "$TMP/commands"
+# shellcheck disable=SC2016  # the inner shell opens the pipe, which waits for its other end
+background bash -c 'exec "$0" cli -p "$1" <"$2" >"$3"' "$CHRONOS" "$PORT" "$TMP/commands" "$TMP/piped"
+exec 8>"$TMP/commands"
+answers() { [ "$(wc -l <"$TMP/piped")" -eq "$1" ]; }
+echo 'get c' >&8
+wait_until 20 answers 1
+restart_server
+echo 'get c' >&8
+wait_until 20 answers 2
+exec 8>&-
+wait "$BACKGROUND_PID"
+assert_eq "$(cat "$TMP/piped")" $'2\n2'
+
 # ---- no server ----
 stop_server
 assert_status 2 cli get a
