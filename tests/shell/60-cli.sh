@@ -65,7 +65,7 @@ exec 8>"$TMP/commands"
 answers() { [ "$(wc -l <"$TMP/piped")" -eq "$1" ]; }
 echo 'get c' >&8
 wait_until 20 answers 1
-restart_server
+restart_server 8>&-   # or it would hold the pipe open
 echo 'get c' >&8
 wait_until 20 answers 2
 exec 8>&-
