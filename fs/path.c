@@ -4,10 +4,10 @@ enum { ESCAPE_BYTES = 2, PIECE_BYTES = 3 };   /* "%=", and "%=+" or "%=-" */
 
 static const char hex_digits[] = "0123456789ABCDEF";
 
-/* How one byte is written after "%=". */
-static size_t put_escaped(char *to, unsigned char c, bool dot)
+/* How one byte is written after "%="; `special`: it would mean something else there. */
+static size_t put_escaped(char *to, unsigned char c, bool special)
 {
-    if (c != 0 && c != '%' && !(dot && c == '.')) {
+    if (c != 0 && c != '%' && !special) {
         *to = (char)c;
         return 1;
     }
@@ -17,20 +17,26 @@ static size_t put_escaped(char *to, unsigned char c, bool dot)
     return 3;
 }
 
-/* Whether byte `i` of a component has its dot escaped. */
+/* The names with dots that would lead elsewhere: which of their dots are escaped. */
 static bool escapes_dot(place dir, slice component, size_t i)
 {
-    if (dir.partial) return false;
+    if (dir.partial || component.data[i] != '.') return false;
     if (slice_equal(component, chr_str(".")) || slice_equal(component, chr_str(".."))) return true;
     return i == 0 && dir.prefix.len == 0 && slice_equal(component, chr_str(".chronos"));
 }
 
-static size_t escaped_size(place dir, slice component)
+/* A + or - at the beginning would look like a piece. */
+static bool is_special(place dir, slice component, size_t i)
+{
+    return escapes_dot(dir, component, i) || (i == 0 && !dir.partial && (component.data[0] == '+' || component.data[0] == '-'));
+}
+
+static size_t escaped_size(place dir, slice component, bool whole)
 {
     char   ignored[3];
     size_t n = 0;
     for (size_t i = 0; i < component.len && n <= NAME_BYTES_MAX; i++)
-        n += put_escaped(ignored, (unsigned char)component.data[i], escapes_dot(dir, component, i));
+        n += put_escaped(ignored, (unsigned char)component.data[i], whole && is_special(dir, component, i));
     return n;
 }
 
@@ -51,14 +57,14 @@ bool path_encode(place dir, slice rest, char name[NAME_BYTES_MAX + 1], size_t *u
     memcpy(name, "%=", ESCAPE_BYTES);
     size_t n = ESCAPE_BYTES, room = NAME_BYTES_MAX;
     /* A name that is too long as it is gets pieces, also where escaping makes it so. */
-    bool pieces = dir.partial || escaped_size(dir, c) > NAME_BYTES_MAX - ESCAPE_BYTES;
+    bool pieces = dir.partial || escaped_size(dir, c, true) > NAME_BYTES_MAX - ESCAPE_BYTES;
     if (pieces) {
-        *piece = escaped_size(dir, c) > NAME_BYTES_MAX - PIECE_BYTES;
+        *piece = escaped_size(dir, c, false) > NAME_BYTES_MAX - PIECE_BYTES;
         name[n++] = *piece ? '+' : '-';
     }
     for (size_t i = 0; i < c.len; i++) {
         char   text[3];
-        size_t len = put_escaped(text, (unsigned char)c.data[i], !pieces && escapes_dot(dir, c, i));
+        size_t len = put_escaped(text, (unsigned char)c.data[i], !pieces && is_special(dir, c, i));
         if (n + len > room) {
             *used = i;
             break;

@@ -2,7 +2,7 @@
  * What cannot be a name begins with "%=":
  *     %=              the empty component: key a//b is a/%=/b
  *     %=TEXT          . and .., .chronos at the root, components that begin with %= or hold a NUL byte. In TEXT, NUL is %00, % is
- *                     %25, and the dots of . and .. and the first of .chronos are %2E
+ *                     %25, the dots of . and .. and the first of .chronos are %2E, and a first + or - is %2B or %2D
  *     %=+TEXT         a piece of a component longer than a name can be, as full as it can be; a directory that holds the rest
  *     %=-TEXT         the last piece of such a component
  *     %=self          in a directory that is also a key: that key's value

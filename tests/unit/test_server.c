@@ -1,0 +1,341 @@
+/* A server in this process, with hiredis and bare sockets as its clients. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "net/server.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <hiredis/hiredis.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef struct fixture {
+    char    dir[128];
+    store  *s;
+    server *srv;
+    int     port;
+} fixture;
+
+static int setup(void **state)
+{
+    fixture      *f = calloc(1, sizeof *f);
+    const char   *tmp = getenv("TMPDIR");
+    store_options o = { .chr = chr_options_default() };
+    server_options net = { .listen = "127.0.0.1:0", .threads = 2 };
+    assert_non_null(f);
+    snprintf(f->dir, sizeof f->dir, "%s/chronos-server-XXXXXX", tmp ? tmp : "/tmp");
+    assert_non_null(mkdtemp(f->dir));
+    assert_int_equal(store_open(f->dir, &o, &f->s), CHR_OK);
+    if (server_start(f->s, &net, &f->srv) != CHR_OK) fail_msg("%s", chr_message());
+    f->port = atoi(strrchr(server_address(f->srv), ':') + 1);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture *f = *state;
+    server_stop(f->srv);
+    assert_int_equal(chr_close(f->s), CHR_OK);
+    DIR *d = opendir(f->dir);
+    for (struct dirent *x; (x = readdir(d));)
+        if (x->d_name[0] != '.') (void)unlinkat(dirfd(d), x->d_name, 0);
+    closedir(d);
+    rmdir(f->dir);
+    free(f);
+    return 0;
+}
+
+static redisContext *client(const fixture *f)
+{
+    redisContext *c = redisConnect("127.0.0.1", f->port);
+    assert_non_null(c);
+    assert_int_equal(c->err, 0);
+    return c;
+}
+
+/* The reply as text: "int:1", "str:x", "ok:OK", "err:...", "nil". */
+static void assert_reply(redisContext *c, const char *command, const char *expected)
+{
+    char        text[512] = "";
+    redisReply *r = redisCommand(c, command);
+    assert_non_null(r);
+    switch (r->type) {
+    case REDIS_REPLY_INTEGER: snprintf(text, sizeof text, "int:%lld", r->integer); break;
+    case REDIS_REPLY_STRING: snprintf(text, sizeof text, "str:%s", r->str); break;
+    case REDIS_REPLY_STATUS: snprintf(text, sizeof text, "ok:%s", r->str); break;
+    case REDIS_REPLY_ERROR: snprintf(text, sizeof text, "err:%s", r->str); break;
+    case REDIS_REPLY_NIL: snprintf(text, sizeof text, "nil"); break;
+    case REDIS_REPLY_ARRAY: snprintf(text, sizeof text, "array:%zu", r->elements); break;
+    default: snprintf(text, sizeof text, "type %d", r->type); break;
+    }
+    freeReplyObject(r);
+    if (strcmp(text, expected) != 0) fail_msg("%s: expected %s, got %s", command, expected, text);
+}
+
+static void commands_answer_what_redis_answers(void **state)
+{
+    redisContext *c = client(*state);
+    static const char *const talk[][2] = {
+        { "PING", "ok:PONG" },
+        { "ECHO hi", "str:hi" },
+        { "GET nobody", "nil" },
+        { "SET k 10", "ok:OK" },
+        { "SET k 11 NX", "nil" },
+        { "SET k 11 XX GET", "str:10" },
+        { "SET k 5 EX 0", "err:ERR invalid expire time in 'set' command" },
+        { "SET k 5 NX XX", "err:ERR syntax error" },
+        { "SET k 5 EX x", "err:ERR value is not an integer or out of range" },
+        { "GET k", "str:11" },
+        { "INCR k", "int:12" },
+        { "DECRBY k 2", "int:10" },
+        { "INCRBY k 9223372036854775807", "err:ERR increment or decrement would overflow" },
+        { "APPEND k x", "int:3" },
+        { "INCR k", "err:ERR value is not an integer or out of range" },
+        { "STRLEN k", "int:3" },
+        { "MSET a 1 b 2", "ok:OK" },
+        { "MSET a 1 b", "err:ERR wrong number of arguments for 'mset' command" },
+        { "EXISTS a b a nobody", "int:3" },
+        { "TYPE a", "ok:string" },
+        { "TYPE nobody", "ok:none" },
+        { "TTL a", "int:-1" },
+        { "TTL nobody", "int:-2" },
+        { "EXPIRE a 100", "int:1" },
+        { "EXPIRE a 50 GT", "int:0" },
+        { "TTL a", "int:100" },
+        { "PERSIST a", "int:1" },
+        { "PERSIST a", "int:0" },
+        { "EXPIRE nobody 5", "int:0" },
+        { "RENAME a c", "ok:OK" },
+        { "RENAME a c", "err:ERR no such key" },
+        { "GET c", "str:1" },
+        { "DEL c b nobody", "int:2" },
+        { "DBSIZE", "int:1" },
+        { "KEYS *", "array:1" },
+        { "GET", "err:ERR wrong number of arguments for 'get' command" },
+        { "NOSUCH a b", "err:ERR unknown command 'NOSUCH', with args beginning with: 'a' 'b' " },
+        { "SELECT 0", "ok:OK" },
+        { "SELECT 1", "err:ERR DB index is out of range" },
+        { "FLUSHALL", "ok:OK" },
+        { "DBSIZE", "int:0" },
+        { "COMPACT", "ok:OK" },
+    };
+    for (size_t i = 0; i < sizeof talk / sizeof *talk; i++) assert_reply(c, talk[i][0], talk[i][1]);
+    redisFree(c);
+}
+
+static void a_pipeline_is_answered_in_order(void **state)
+{
+    enum { N = 5000 };
+    redisContext *c = client(*state);
+    for (int i = 0; i < N; i++) {
+        redisAppendCommand(c, "SET key:%d value:%d", i % 100, i);
+        redisAppendCommand(c, "GET key:%d", i % 100);
+        redisAppendCommand(c, "INCR counter");
+    }
+    for (int i = 0; i < N; i++) {
+        redisReply *r;
+        char        expected[32];
+        snprintf(expected, sizeof expected, "value:%d", i);
+        assert_int_equal(redisGetReply(c, (void **)&r), REDIS_OK);
+        assert_string_equal(r->str, "OK");
+        freeReplyObject(r);
+        assert_int_equal(redisGetReply(c, (void **)&r), REDIS_OK);
+        assert_string_equal(r->str, expected);
+        freeReplyObject(r);
+        assert_int_equal(redisGetReply(c, (void **)&r), REDIS_OK);
+        assert_int_equal(r->integer, i + 1);
+        freeReplyObject(r);
+    }
+    redisFree(c);
+}
+
+static void values_in_chunks_go_in_and_out(void **state)
+{
+    enum { BYTES = 9 * 1000 * 1000 };
+    redisContext *c = client(*state);
+    char         *value = malloc(BYTES);
+    assert_non_null(value);
+    for (size_t i = 0; i < BYTES; i++) value[i] = (char)(i * 7 + i / 1000);
+    redisReply *r = redisCommand(c, "SET big %b", value, (size_t)BYTES);
+    assert_string_equal(r->str, "OK");
+    freeReplyObject(r);
+    r = redisCommand(c, "GET big");
+    assert_int_equal(r->len, BYTES);
+    assert_memory_equal(r->str, value, BYTES);
+    freeReplyObject(r);
+    assert_reply(c, "STRLEN big", "int:9000000");
+    assert_reply(c, "DEL big", "int:1");
+    free(value);
+    redisFree(c);
+}
+
+/* SCAN sees every key that is there all the time, while others come and go. */
+static void a_scan_misses_nothing_while_keys_come_and_go(void **state)
+{
+    enum { N = 500 };
+    redisContext *c = client(*state), *other = client(*state);
+    bool          seen[N] = { 0 };
+    char          cursor[32] = "0";
+    for (int i = 0; i < N; i++) freeReplyObject(redisCommand(c, "SET stay:%03d x", i));
+    do {
+        redisReply *r = redisCommand(c, "SCAN %s COUNT 7 MATCH stay:*", cursor);
+        assert_int_equal(r->elements, 2);
+        snprintf(cursor, sizeof cursor, "%s", r->element[0]->str);
+        for (size_t i = 0; i < r->element[1]->elements; i++) {
+            int at = atoi(r->element[1]->element[i]->str + 5);
+            if (strchr(r->element[1]->element[i]->str + 5, 'x')) continue;
+            assert_false(seen[at]);
+            seen[at] = true;
+        }
+        freeReplyObject(r);
+        freeReplyObject(redisCommand(other, "SET stay:%03dx y", (int)(random() % N)));
+        freeReplyObject(redisCommand(other, "DEL stay:%03dx", (int)(random() % N)));
+    } while (strcmp(cursor, "0") != 0);
+    for (int i = 0; i < N; i++) assert_true(seen[i]);
+    assert_reply(c, "SCAN 77777", "err:ERR invalid cursor");
+    redisFree(c);
+    redisFree(other);
+}
+
+static void *sleep_there(void *arg)
+{
+    redisContext *c = client(arg);
+    assert_reply(c, "DEBUG SLEEP 2", "ok:OK");
+    redisFree(c);
+    return NULL;
+}
+
+static void one_clients_long_request_delays_nobody(void **state)
+{
+    pthread_t     t;
+    redisContext *c = client(*state);
+    time_t        begin = time(NULL);
+    assert_int_equal(pthread_create(&t, NULL, sleep_there, *state), 0);
+    for (int i = 0; i < 2000; i++) assert_reply(c, "GET nobody", "nil");
+    pthread_join(t, NULL);
+    assert_true(time(NULL) - begin < 30);
+    redisFree(c);
+}
+
+/* ---- bare sockets ---- */
+
+static int dial(const fixture *f)
+{
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)f->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct timeval     limit = { .tv_sec = 20 };
+    int                fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit), 0);
+    return fd;
+}
+
+static void say(int fd, const char *text) { assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text)); }
+
+/* Everything up to the end of the connection. */
+static void assert_hears(int fd, const char *expected)
+{
+    char   text[4096] = "";
+    size_t n = 0;
+    for (ssize_t got; n < sizeof text - 1 && (got = recv(fd, text + n, sizeof text - 1 - n, 0)) > 0;) n += (size_t)got;
+    text[n] = 0;
+    assert_string_equal(text, expected);
+    close(fd);
+}
+
+static void a_person_with_nc_gets_plain_text(void **state)
+{
+    int fd = dial(*state);
+    say(fd, "SET user:101 {\"name\": \"Venom\"}\nGET user:101\nPING\nGET nobody\nDEL user:101\nDEL user:101\nINCR n\nCOMPACT\nEXISTS");
+    shutdown(fd, SHUT_WR);
+    assert_hears(fd, "OK\n{\"name\": \"Venom\"}\nPONG\nNULL\nOK_DELETED\nNULL\n1\nOK_COMPACTED\n"
+                     "ERR wrong number of arguments for 'exists' command\n");
+}
+
+static void the_first_line_decides_about_the_protocol(void **state)
+{
+    int fd = dial(*state);
+    say(fd, "PING\r\n");
+    shutdown(fd, SHUT_WR);
+    assert_hears(fd, "+PONG\r\n");
+    fd = dial(*state);
+    say(fd, "*1\r\n$4\r\nPING\r\nPING\n");
+    shutdown(fd, SHUT_WR);
+    assert_hears(fd, "+PONG\r\n+PONG\r\n");
+}
+
+static void resp3_says_null_and_maps_in_its_own_way(void **state)
+{
+    int fd = dial(*state);
+    say(fd, "*2\r\n$5\r\nHELLO\r\n$1\r\n4\r\n*2\r\n$3\r\nGET\r\n$1\r\nx\r\n");
+    shutdown(fd, SHUT_WR);
+    assert_hears(fd, "-NOPROTO unsupported protocol version\r\n$-1\r\n");
+    fd = dial(*state);
+    say(fd, "*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n*2\r\n$3\r\nGET\r\n$1\r\nx\r\n*1\r\n$4\r\nQUIT\r\n");
+    char   text[1024] = "";
+    size_t n = 0;
+    for (ssize_t got; (got = recv(fd, text + n, sizeof text - 1 - n, 0)) > 0;) n += (size_t)got;
+    assert_int_equal(text[0], '%');
+    assert_non_null(strstr(text, "_\r\n+OK\r\n"));
+    close(fd);
+}
+
+static void a_malformed_frame_is_answered_and_ends_the_connection(void **state)
+{
+    int fd = dial(*state);
+    say(fd, "*1\r\n$4\r\nPING\r\n*1\r\n$x\r\n");
+    assert_hears(fd, "+PONG\r\n-ERR Protocol error: invalid bulk length\r\n");
+}
+
+static void frames_may_come_a_byte_at_a_time(void **state)
+{
+    const char *frame = "*3\r\n$3\r\nSET\r\n$4\r\nslow\r\n$2\r\nok\r\n*2\r\n$3\r\nGET\r\n$4\r\nslow\r\n";
+    int         fd = dial(*state);
+    for (const char *p = frame; *p; p++) {
+        assert_int_equal(send(fd, p, 1, MSG_NOSIGNAL), 1);
+        if ((p - frame) % 8 == 0) usleep(500);
+    }
+    shutdown(fd, SHUT_WR);
+    assert_hears(fd, "+OK\r\n$2\r\nok\r\n");
+}
+
+static void a_client_that_announces_much_and_sends_nothing_costs_nothing(void **state)
+{
+    int fds[20];
+    for (int i = 0; i < 20; i++) {
+        fds[i] = dial(*state);
+        say(fds[i], "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$536870912\r\nabc");
+    }
+    redisContext *c = client(*state);
+    assert_reply(c, "PING", "ok:PONG");
+    redisFree(c);
+    for (int i = 0; i < 20; i++) close(fds[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(commands_answer_what_redis_answers, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_pipeline_is_answered_in_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(values_in_chunks_go_in_and_out, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_scan_misses_nothing_while_keys_come_and_go, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_clients_long_request_delays_nobody, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_person_with_nc_gets_plain_text, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_first_line_decides_about_the_protocol, setup, teardown),
+        cmocka_unit_test_setup_teardown(resp3_says_null_and_maps_in_its_own_way, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_malformed_frame_is_answered_and_ends_the_connection, setup, teardown),
+        cmocka_unit_test_setup_teardown(frames_may_come_a_byte_at_a_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_client_that_announces_much_and_sends_nothing_costs_nothing, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
