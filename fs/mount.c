@@ -165,6 +165,7 @@ chr_status mount_start(store *s, const mount_options *options, mount **out)
     if (st == CHR_OK && !(m->mount_point = realpath(options->mount_point, NULL))) st = chr_errno(errno, "find", options->mount_point);
     if (st == CHR_OK && !(m->session = fuse_session_new(&args, &ops, sizeof ops, m)))
         st = chr_fail(CHR_IO, "cannot prepare a FUSE session");
+    fuse_opt_free_args(&args);
     if (st == CHR_OK && !options->read_only) remove_leftovers(m);
     if (st == CHR_OK) st = invalidate_start(m);
     if (st != CHR_OK) goto fail;
