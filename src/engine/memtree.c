@@ -144,6 +144,7 @@ static unsigned count_equal_before(const node *n, bool leaf, uint64_t order, uns
     while (pos < end) {
         unsigned         mid = (pos + end) / 2;
         const mem_entry *e = start_at(n, leaf, order, mid);
+        if (leaf) __builtin_prefetch((const char *)(const void *)e + 64);   /* for who reads the value */
         if (!e || is_before(e, b))
             pos = mid + 1;
         else

@@ -298,9 +298,6 @@ void wal_rotate(wal *w)
     segment *next = w->prepared;
     uint8_t  next_no[8];
     put_u64(next_no, next->no);
-    w->prepared = NULL;
-    atomic_store_explicit(&w->has_prepared, false, memory_order_release);
-
     pthread_mutex_lock(&w->buf_mu);
     wal_record seal = { .first_seq = w->appended + 1,
                         .synced_seq = wal_synced(w),
@@ -312,6 +309,9 @@ void wal_rotate(wal *w)
     next->last_seq = w->tail->last_seq;
     w->tail->next = next;
     w->tail = next;
+    /* Only now: whoever prepares the next one takes this tail as its predecessor. */
+    w->prepared = NULL;
+    atomic_store_explicit(&w->has_prepared, false, memory_order_release);
     pthread_mutex_unlock(&w->buf_mu);
 }
 

@@ -74,7 +74,7 @@ chr_status chr_delete_range(chr_store *s, chr_slice start, chr_slice end)
 /* ---- batches ---- */
 
 struct chr_batch {
-    buf    ops;   /* for each: u8 BATCH_PUT or BATCH_DELETE, sized key, and for a put sized value */
+    buf    ops; /* for each: u8 BATCH_PUT or BATCH_DELETE, sized key, and for a put sized value */
     size_t count;
 };
 
@@ -110,10 +110,7 @@ static chr_status batch_add(chr_batch *b, uint8_t kind, slice key, slice value)
 }
 
 chr_status chr_batch_put(chr_batch *b, chr_slice key, chr_slice value) { return batch_add(b, BATCH_PUT, key, value); }
-chr_status chr_batch_delete(chr_batch *b, chr_slice key)
-{
-    return batch_add(b, BATCH_DELETE, key, chr_bytes(NULL, 0));
-}
+chr_status chr_batch_delete(chr_batch *b, chr_slice key) { return batch_add(b, BATCH_DELETE, key, chr_bytes(NULL, 0)); }
 
 chr_status chr_write(chr_store *s, chr_batch *b)
 {
@@ -147,8 +144,10 @@ chr_status chr_iter_new(chr_store *s, const chr_snapshot *snapshot, chr_slice lo
     chr_status st = store_iter_new(s, snapshot, OBJECT_KEY, lower, upper, &it);
     if (!chr_ok(st)) return st;
     st = store_wait(s, store_iter_seq(it));
-    if (chr_ok(st)) *out = it;
-    else chr_iter_free(it);
+    if (chr_ok(st))
+        *out = it;
+    else
+        chr_iter_free(it);
     return st;
 }
 
@@ -167,5 +166,5 @@ chr_status chr_checkpoint(chr_store *s, const char *dir)
     return db_checkpoint(s->d, dir);
 }
 
-void chr_get_stats(chr_store *s, chr_stats *stats) { db_get_stats(s->d, stats); }
+void       chr_get_stats(chr_store *s, chr_stats *stats) { db_get_stats(s->d, stats); }
 chr_status chr_property(chr_store *s, const char *name, chr_buf *text) { return db_property(s->d, name, text); }

@@ -21,9 +21,9 @@ static chr_status size_check(uint64_t size)
 /* ---- reading ---- */
 
 typedef struct chunk_part {
-    size_t offset, len;   /* in the chunk */
+    size_t offset, len; /* in the chunk */
     char  *to;
-    size_t stored;        /* out: bytes of the chunk */
+    size_t stored; /* out: bytes of the chunk */
 } chunk_part;
 
 static void copy_part(void *arg, slice chunk)
@@ -43,8 +43,10 @@ chr_status big_read(store *s, const db_snapshot *at, uint64_t id, uint64_t offse
         part.len = CHUNK_BYTES - part.offset < len ? CHUNK_BYTES - part.offset : len;
         char       key[CHUNK_KEY_BYTES];
         chr_status st = db_get(s->d, at, chunk_key(key, id, (uint32_t)(offset / CHUNK_BYTES)), copy_part, &part, NULL);
-        if (st == CHR_NOT_FOUND) memset(to, 0, part.len);
-        else if (!chr_ok(st)) return st;
+        if (st == CHR_NOT_FOUND)
+            memset(to, 0, part.len);
+        else if (!chr_ok(st))
+            return st;
         offset += part.len;
         to += part.len;
         len -= part.len;
@@ -79,8 +81,10 @@ static chr_status load_chunk(txn *t, uint64_t id, uint64_t index, char *to, size
     assert(to);
     if (!staging_find(&t->changes, key, &put, &chunk)) {
         chr_status st = db_get(t->s->d, NULL, key, copy_part, &part, NULL);
-        if (st == CHR_NOT_FOUND) copy_part(&part, chunk);
-        else if (!chr_ok(st)) return st;
+        if (st == CHR_NOT_FOUND)
+            copy_part(&part, chunk);
+        else if (!chr_ok(st))
+            return st;
     } else {
         copy_part(&part, put ? chunk : chr_bytes("", 0));
     }
@@ -140,11 +144,11 @@ static chr_status scratch(txn *t)
 /* Changes a part of one chunk of a value that had `size` bytes. */
 static chr_status patch_chunk(txn *t, uint64_t id, uint64_t size, uint64_t index, size_t offset, slice data)
 {
-    char       space[CHUNK_KEY_BYTES];
-    uint64_t   start = index * CHUNK_BYTES;
-    size_t     had = size <= start ? 0 : size - start < CHUNK_BYTES ? size - start : CHUNK_BYTES;
-    size_t     end = offset + data.len, staged_len = 0, stored = 0;
-    slice      key = chunk_key(space, id, (uint32_t)index);
+    char     space[CHUNK_KEY_BYTES];
+    uint64_t start = index * CHUNK_BYTES;
+    size_t   had = size <= start ? 0 : size - start < CHUNK_BYTES ? size - start : CHUNK_BYTES;
+    size_t   end = offset + data.len, staged_len = 0, stored = 0;
+    slice    key = chunk_key(space, id, (uint32_t)index);
     if (offset == 0 && end >= had) return put_chunk(t, id, index, data);
 
     char *here = staging_value(&t->changes, key, &staged_len);
@@ -219,8 +223,10 @@ chr_status big_write_ahead(store *s, slice value, uint64_t *out)
         batch_clear(&b);
     }
     batch_free(&b);
-    if (chr_ok(st)) *out = id;
-    else if (marked) big_discard(s, id);
+    if (chr_ok(st))
+        *out = id;
+    else if (marked)
+        big_discard(s, id);
     return st;
 }
 
@@ -237,7 +243,7 @@ static chr_status try_discard(store *s, uint64_t id)
 
 void big_discard(store *s, uint64_t id)
 {
-    buf        why = { 0 };   /* whoever discards has something of its own to report */
+    buf        why = { 0 }; /* whoever discards has something of its own to report */
     bool       kept = buf_append(&why, chr_message(), strlen(chr_message()) + 1);
     chr_status st = try_discard(s, id);
     if (!chr_ok(st)) {
@@ -316,13 +322,16 @@ chr_status txn_write(txn *t, slice key, uint64_t offset, slice data)
     record     rec;
     chr_status st = CHR_OK;
     if (data.len > WRITE_BYTES_MAX)
-        return chr_fail(CHR_TOO_BIG, "a change of %zu bytes at once; at most %u are possible", data.len, WRITE_BYTES_MAX);
+        return chr_fail(CHR_TOO_BIG, "a change of %zu bytes at once; at most %u are possible", data.len,
+                        WRITE_BYTES_MAX);
     st = size_check(offset > OBJECT_SIZE_MAX ? offset : offset + data.len);
     if (chr_ok(st)) st = load_for_change(t, key, &rec);
     if (!chr_ok(st) || data.len == 0) return st;
     uint64_t size = offset + data.len > rec.meta.size ? offset + data.len : rec.meta.size;
-    if (!rec.chunked && size <= CHUNK_BYTES) st = write_small(t, key, &rec, offset, data);
-    else st = write_big(t, key, &rec, offset, data, size);
+    if (!rec.chunked && size <= CHUNK_BYTES)
+        st = write_small(t, key, &rec, offset, data);
+    else
+        st = write_big(t, key, &rec, offset, data, size);
     return txn_poison(t, st);
 }
 
@@ -356,8 +365,10 @@ chr_status txn_truncate(txn *t, slice key, uint64_t size)
         st = rec.chunked ? gather(t, key, &rec, size) : truncate_small(t, key, &rec, size);
         return txn_poison(t, st);
     }
-    if (!rec.chunked) st = spread(t, key, &rec);
-    else if (size < rec.meta.size) st = cut_chunks(t, rec.big_id, rec.meta.size, size);
+    if (!rec.chunked)
+        st = spread(t, key, &rec);
+    else if (size < rec.meta.size)
+        st = cut_chunks(t, rec.big_id, rec.meta.size, size);
     if (chr_ok(st)) st = stage_resized(t, key, &rec, chr_bytes(NULL, 0), size);
     return txn_poison(t, st);
 }

@@ -20,7 +20,8 @@ void expire_note(store *s, uint64_t expire_ms)
 {
     uint64_t at = atomic_load_explicit(&s->sweep_at_ms, memory_order_relaxed);
     while (expire_ms < at && !atomic_compare_exchange_weak_explicit(&s->sweep_at_ms, &at, expire_ms,
-                                                                    memory_order_relaxed, memory_order_relaxed)) {}
+                                                                    memory_order_relaxed, memory_order_relaxed)) {
+    }
 }
 
 static void delete_if_expired(store *s, slice key)
@@ -30,8 +31,10 @@ static void delete_if_expired(store *s, slice key)
     record     rec;
     chr_status st = txn_load(t, OBJECT_KEY, key, &t->raw, &rec);
     if (chr_ok(st) && is_expired(s, &rec.meta)) st = txn_delete(t, OBJECT_KEY, key, NULL);
-    if (chr_ok(st)) txn_commit(t, NULL);
-    else txn_abort(t);
+    if (chr_ok(st))
+        txn_commit(t, NULL);
+    else
+        txn_abort(t);
 }
 
 /* One step with the lock held, from sweep_from on. *done: the end was reached. */
@@ -80,8 +83,10 @@ void expire_sweep_step(store *s)
         delete_if_expired(s, buf_slice(&expired[i]));
         chr_buf_free(&expired[i]);
     }
-    if (!chr_ok(st)) expire_note(s, now_ms + SWEEP_PAUSE_MS);
-    else if (!done) expire_note(s, now_ms);
+    if (!chr_ok(st))
+        expire_note(s, now_ms + SWEEP_PAUSE_MS);
+    else if (!done)
+        expire_note(s, now_ms);
     else if (s->sweep_next_ms != UINT64_MAX)
         expire_note(s, s->sweep_next_ms > now_ms + SWEEP_PAUSE_MS ? s->sweep_next_ms : now_ms + SWEEP_PAUSE_MS);
 unlock:

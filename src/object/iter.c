@@ -6,13 +6,13 @@
 
 struct chr_iter {
     store          *s;
-    store_snapshot *snapshot;   /* the moment of `it`, for chunks; held */
+    store_snapshot *snapshot; /* the moment of `it`, for chunks; held */
     db_iter        *it;
     object_space    space;
-    record          rec;        /* where it stands; its slices are `it`'s */
-    chr_status      record_st;  /* of decoding it */
-    chr_status      failed;     /* of positioning: then it is not valid */
-    buf             value;      /* of a value in chunks */
+    record          rec;       /* where it stands; its slices are `it`'s */
+    chr_status      record_st; /* of decoding it */
+    chr_status      failed;    /* of positioning: then it is not valid */
+    buf             value;     /* of a value in chunks */
     bool            value_read;
 };
 
@@ -25,8 +25,10 @@ chr_status chr_snapshot_new(chr_store *s, chr_snapshot **out)
     snapshot->s = s;
     atomic_init(&snapshot->users, 1);
     chr_status st = db_snapshot_new(s->d, &snapshot->at);
-    if (chr_ok(st)) *out = snapshot;
-    else free(snapshot);
+    if (chr_ok(st))
+        *out = snapshot;
+    else
+        free(snapshot);
     return st;
 }
 
@@ -48,8 +50,10 @@ static chr_status bounds(object_space space, slice lower, slice upper, engine_ke
 {
     chr_status st = engine_position_of(from, space, lower);
     if (!chr_ok(st)) return st;
-    if (space == OBJECT_DIR && !upper.data) st = engine_key_in(to, SPACE_DIRS + 1, upper);
-    else st = engine_position_of(to, space, upper);
+    if (space == OBJECT_DIR && !upper.data)
+        st = engine_key_in(to, SPACE_DIRS + 1, upper);
+    else
+        st = engine_position_of(to, space, upper);
     if (!chr_ok(st)) engine_key_free(from);
     return st;
 }
@@ -102,14 +106,18 @@ static void settle(chr_iter *it, bool forward)
     it->value_read = false;
     while (db_iter_valid(it->it)) {
         if (it->space == OBJECT_KEY && key_is_internal(db_iter_key(it->it))) {
-            if (forward) db_iter_seek(it->it, space_start(SPACE_END));
-            else db_iter_seek_back(it->it, chr_str("\xff"));   /* no key is just that */
+            if (forward)
+                db_iter_seek(it->it, space_start(SPACE_END));
+            else
+                db_iter_seek_back(it->it, chr_str("\xff")); /* no key is just that */
             continue;
         }
         it->record_st = record_decode(db_iter_value(it->it), &it->s->defaults[it->space], &it->rec);
         if (!chr_ok(it->record_st) || !is_expired(it->s, &it->rec.meta)) return;
-        if (forward) db_iter_next(it->it);
-        else db_iter_prev(it->it);
+        if (forward)
+            db_iter_next(it->it);
+        else
+            db_iter_prev(it->it);
     }
 }
 
@@ -132,8 +140,10 @@ static void seek(chr_iter *it, slice key, bool forward)
     engine_key k;
     it->failed = engine_position_of(&k, it->space, key);
     if (!chr_ok(it->failed)) return;
-    if (forward) db_iter_seek(it->it, k.bytes);
-    else db_iter_seek_back(it->it, k.bytes);
+    if (forward)
+        db_iter_seek(it->it, k.bytes);
+    else
+        db_iter_seek_back(it->it, k.bytes);
     engine_key_free(&k);
     settle(it, forward);
 }

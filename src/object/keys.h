@@ -7,13 +7,14 @@
 
 #include "object/store.h"
 
-typedef enum key_space {          /* the byte after FF; on disk: do not renumber */
-    SPACE_META = 0,               /* FF 00: u32 format, u64 first big id never given out */
-    SPACE_CHUNKS = 1,             /* FF 01 id64 index32: bytes of a chunk, without trailing part if that is a hole */
-    SPACE_DIRS = 2,               /* FF 02 path: a record */
-    SPACE_BIG = 3,                /* FF 03 K: for each K with a value in chunks, u64 id, u64 expire_ms */
-    SPACE_PENDING = 4,            /* FF 04 id64: chunks are being written that no record refers to yet */
-    SPACE_END = 16,
+typedef enum key_space {                 /* the byte after FF; on disk: do not renumber */
+                         SPACE_META = 0, /* FF 00: u32 format, u64 first big id never given out */
+                         SPACE_CHUNKS =
+                             1, /* FF 01 id64 index32: bytes of a chunk, without trailing part if that is a hole */
+                         SPACE_DIRS = 2,    /* FF 02 path: a record */
+                         SPACE_BIG = 3,     /* FF 03 K: for each K with a value in chunks, u64 id, u64 expire_ms */
+                         SPACE_PENDING = 4, /* FF 04 id64: chunks are being written that no record refers to yet */
+                         SPACE_END = 16,
 } key_space;
 
 enum { CHUNK_KEY_BYTES = 2 + 8 + 4, PENDING_KEY_BYTES = 2 + 8, KEY_INLINE_BYTES = 512 };
@@ -31,14 +32,14 @@ chr_status engine_key_of(engine_key *k, object_space space, slice key);
 chr_status engine_position_of(engine_key *k, object_space space, slice key);
 chr_status engine_key_in(engine_key *k, key_space space, slice key);
 /* CHR_TOO_BIG above CHR_KEY_MAX, CHR_VALUE_MAX. */
-chr_status         key_check(slice key);
-chr_status         value_check(slice value);
+chr_status key_check(slice key);
+chr_status value_check(slice value);
 
 slice chunk_key(char to[static CHUNK_KEY_BYTES], uint64_t id, uint32_t index);
 slice pending_key(char to[static PENDING_KEY_BYTES], uint64_t id);
 
 /* FF and the byte of a space: its first key, and the end of the space before. */
-slice space_start(key_space space);
+slice              space_start(key_space space);
 static inline bool key_is_in(slice engine, key_space space)
 {
     return engine.len >= 2 && (uint8_t)engine.data[0] == 0xff && (uint8_t)engine.data[1] == (uint8_t)space;

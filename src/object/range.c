@@ -14,8 +14,10 @@ static chr_status drop_big_range(txn *t, slice lower, slice upper)
     for (db_iter_first(it); chr_ok(st) && db_iter_valid(it); db_iter_next(it)) {
         slice k = key_of_engine(db_iter_key(it));
         st = txn_load(t, OBJECT_KEY, k, &t->raw, &rec);
-        if (chr_ok(st)) st = txn_drop_big(t, k, &rec);
-        else if (st == CHR_NOT_FOUND) st = CHR_OK;
+        if (chr_ok(st))
+            st = txn_drop_big(t, k, &rec);
+        else if (st == CHR_NOT_FOUND)
+            st = CHR_OK;
     }
     if (chr_ok(st)) st = db_iter_status(it);
     db_iter_free(it);
@@ -39,7 +41,7 @@ static chr_status delete_engine_range(txn *t, slice start, slice end)
     if (!chr_ok(st)) return st;
     db_iter_first(it);
     bool any = db_iter_valid(it);
-    if (db_iter_seq(it) > t->seen) t->seen = db_iter_seq(it);   /* whoever is told "gone" must not see it again */
+    if (db_iter_seq(it) > t->seen) t->seen = db_iter_seq(it); /* whoever is told "gone" must not see it again */
     st = db_iter_status(it);
     db_iter_free(it);
     for (size_t i = 0; i < t->changes.count && !any; i++) {
@@ -52,7 +54,7 @@ static chr_status delete_engine_range(txn *t, slice start, slice end)
 static chr_status delete_key_range(txn *t, slice start, slice end)
 {
     engine_key  big_lower, big_upper, lower, upper;
-    buf         beyond = { 0 };   /* a key behind all others */
+    buf         beyond = { 0 }; /* a key behind all others */
     const slice gap = space_start(0), after_gap = space_start(SPACE_END);
     chr_status  st = engine_key_in(&big_lower, SPACE_BIG, start);
     if (!chr_ok(st)) return st;
@@ -69,8 +71,7 @@ static chr_status delete_key_range(txn *t, slice start, slice end)
         upper.bytes = chr_bytes(beyond.data, ENGINE_KEY_MAX);
     }
     st = drop_big_range(t, big_lower.bytes, big_upper.bytes);
-    if (chr_ok(st))
-        st = delete_engine_range(t, lower.bytes, slice_compare(upper.bytes, gap) < 0 ? upper.bytes : gap);
+    if (chr_ok(st)) st = delete_engine_range(t, lower.bytes, slice_compare(upper.bytes, gap) < 0 ? upper.bytes : gap);
     if (chr_ok(st))
         st = delete_engine_range(t, slice_compare(lower.bytes, after_gap) > 0 ? lower.bytes : after_gap, upper.bytes);
 

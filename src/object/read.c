@@ -2,17 +2,17 @@
 #include "object/store_internal.h"
 
 typedef struct looked {
-    store            *s;
-    object_space      space;
-    chr_status        st;       /* of decoding, copying */
-    record            rec;      /* its slices are gone after the visit */
-    buf              *value;    /* gets the whole value, or the list of extended attributes */
-    bool              xattrs;
-    uint64_t          offset;   /* or: `to` gets up to `len` bytes from here */
-    size_t            len, got;
-    char             *to;
-    store_visit_fn   *visit;    /* or: this is called */
-    void             *visit_arg;
+    store          *s;
+    object_space    space;
+    chr_status      st;    /* of decoding, copying */
+    record          rec;   /* its slices are gone after the visit */
+    buf            *value; /* gets the whole value, or the list of extended attributes */
+    bool            xattrs;
+    uint64_t        offset; /* or: `to` gets up to `len` bytes from here */
+    size_t          len, got;
+    char           *to;
+    store_visit_fn *visit; /* or: this is called */
+    void           *visit_arg;
 } looked;
 
 static size_t part_len(uint64_t size, uint64_t offset, size_t len)

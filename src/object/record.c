@@ -51,7 +51,8 @@ chr_status record_decode(slice bytes, const record_defaults *defaults, record *o
     reader  r = reader_of(bytes);
     uint8_t flags = 0;
     record  rec;
-    if (!read_head(&r, defaults, &flags, &rec.meta)) return malformed(bytes, "its head is cut off or has unknown flags");
+    if (!read_head(&r, defaults, &flags, &rec.meta))
+        return malformed(bytes, "its head is cut off or has unknown flags");
     rec.xattrs = flags & RECORD_XATTRS ? read_sized(&r) : chr_bytes(NULL, 0);
     rec.chunked = flags & RECORD_CHUNKED;
     if (rec.chunked) {
@@ -73,9 +74,9 @@ chr_status record_decode(slice bytes, const record_defaults *defaults, record *o
 bool record_expiry(slice bytes, uint64_t *expire_ms, bool *chunked)
 {
     static const record_defaults none;
-    reader      r = reader_of(bytes);
-    uint8_t     flags = 0;
-    object_meta m;
+    reader                       r = reader_of(bytes);
+    uint8_t                      flags = 0;
+    object_meta                  m;
     if (!read_head(&r, &none, &flags, &m)) return false;
     *expire_ms = m.expire_ms;
     *chunked = flags & RECORD_CHUNKED;
@@ -85,7 +86,7 @@ bool record_expiry(slice bytes, uint64_t *expire_ms, bool *chunked)
 size_t record_head(char to[static RECORD_HEAD_MAX], const object_meta *meta, uint8_t flags)
 {
     char *p = to + 1;
-    flags &= (uint8_t)~(RECORD_ATTRS | RECORD_EXPIRES);
+    flags &= (uint8_t) ~(RECORD_ATTRS | RECORD_EXPIRES);
     if (meta->has_attrs) {
         flags |= RECORD_ATTRS;
         p += put_varint(p, meta->mode);

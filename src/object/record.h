@@ -18,7 +18,7 @@ enum {
     RECORD_EXPIRES = 2,
     RECORD_XATTRS = 4,
     RECORD_CHUNKED = 8,
-    RECORD_FLAGS = 15,   /* all that are known */
+    RECORD_FLAGS = 15, /* all that are known */
 };
 
 enum { RECORD_PLAIN_HEAD = 7, RECORD_HEAD_MAX = 1 + 3 * VARINT32_MAX + 3 * 8 + VARINT64_MAX, RECORD_BIG_BYTES = 16 };
@@ -31,8 +31,8 @@ typedef struct record_defaults {
 typedef struct record {
     object_meta meta;
     slice       xattrs;
-    slice       value;     /* of a chunked one: NULL */
-    uint64_t    big_id;    /* of a chunked one */
+    slice       value;  /* of a chunked one: NULL */
+    uint64_t    big_id; /* of a chunked one */
     bool        chunked;
 } record;
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 enum {
-    STAGED_LINEAR = 8,                /* up to so many items are searched without an index */
-    ITEMS_KEPT = 1024,                /* what staging_clear leaves allocated */
+    STAGED_LINEAR = 8, /* up to so many items are searched without an index */
+    ITEMS_KEPT = 1024, /* what staging_clear leaves allocated */
     PAYLOAD_KEPT = 256 * 1024,
 };
 
@@ -92,9 +92,8 @@ static void index_write(staging *s, size_t from, uint64_t hash)
     staged *item = find(s, hash, write.key);
     if (!item) {
         item = &s->items[s->count++];
-        *item = (staged){ .hash = hash,
-                          .key_at = (size_t)(write.key.data - payload),
-                          .key_len = (uint32_t)write.key.len };
+        *item =
+            (staged){ .hash = hash, .key_at = (size_t)(write.key.data - payload), .key_len = (uint32_t)write.key.len };
         if (s->slot_count) s->slots[slot_of(s, hash, write.key)] = (uint32_t)s->count;
     }
     item->put = trailer_kind(write.trailer) == KIND_PUT;

@@ -7,13 +7,13 @@
 
 typedef struct staged {
     uint64_t hash;
-    size_t   key_at, value_at;   /* in the batch's payload, which may move */
+    size_t   key_at, value_at; /* in the batch's payload, which may move */
     uint32_t key_len, value_len;
-    bool     put;                /* false: deleted */
+    bool     put; /* false: deleted */
 } staged;
 
 typedef struct staged_range {
-    size_t   start_at, end_at;   /* engine keys in the payload */
+    size_t   start_at, end_at; /* engine keys in the payload */
     uint32_t start_len, end_len;
 } staged_range;
 
@@ -21,14 +21,14 @@ typedef struct staging {
     batch         b;
     staged       *items;
     size_t        count, capacity;
-    uint32_t     *slots;         /* index + 1 into items, by hash; used above STAGED_LINEAR items */
-    size_t        slot_count;    /* a power of two, or 0 */
+    uint32_t     *slots;      /* index + 1 into items, by hash; used above STAGED_LINEAR items */
+    size_t        slot_count; /* a power of two, or 0 */
     staged_range *ranges;
     size_t        range_count;
-} staging;   /* starts as {0} */
+} staging; /* starts as {0} */
 
 void staging_free(staging *s);
-void staging_clear(staging *s);   /* keeps a bounded amount of memory */
+void staging_clear(staging *s); /* keeps a bounded amount of memory */
 
 /* The key and value given must not lie in the staging itself. */
 chr_status staging_put(staging *s, slice key, slice head, slice body);
@@ -37,7 +37,7 @@ chr_status staging_delete_range(staging *s, slice start, slice end);
 
 /* Whether the transaction has written or deleted `key`; then *put says which, and *value is what it holds, valid until the
  * next change. `value` may be changed in place through staging_value. */
-bool  staging_find(const staging *s, slice key, bool *put, slice *value);
+bool staging_find(const staging *s, slice key, bool *put, slice *value);
 /* The bytes of a staged value, to be changed in place; NULL if `key` has none here. */
 char *staging_value(staging *s, slice key, size_t *len);
 

@@ -164,8 +164,8 @@ chr_status store_open(const char *dir, const store_options *options, store **out
 
 free_watches:
     watches_free(&s->watching);
-close_db: {
-    buf why = { 0 };   /* closing may have things to say too */
+close_db : {
+    buf why = { 0 }; /* closing may have things to say too */
     buf_append(&why, chr_message(), strlen(chr_message()) + 1);
     db_close(s->d);
     if (why.data) chr_fail(st, "%s", why.data);

@@ -32,18 +32,18 @@ typedef struct txn   txn;
 enum { CHUNK_BYTES = 64 * 1024 };
 /* CHR_VALUE_MAX bounds what is put or got whole. In parts, as the mount does it, a value can grow to OBJECT_SIZE_MAX. */
 #define OBJECT_SIZE_MAX (UINT64_C(1) << 47)
-#define WRITE_BYTES_MAX (128u << 20)     /* of one txn_write; a transaction holds what it writes in memory */
-#define XATTRS_BYTES_MAX (256u << 10)    /* of an object's whole list */
+#define WRITE_BYTES_MAX (128u << 20)  /* of one txn_write; a transaction holds what it writes in memory */
+#define XATTRS_BYTES_MAX (256u << 10) /* of an object's whole list */
 
 typedef enum object_space { OBJECT_KEY, OBJECT_DIR } object_space;
 
 typedef struct object_meta {
-    uint64_t size;        /* of the value, bytes; set by the object layer, ignored when staged */
-    uint64_t expire_ms;   /* wall clock, milliseconds since 1970; 0: never */
-    int64_t  atime_ns, mtime_ns, ctime_ns;   /* wall clock, since 1970 */
-    uint32_t mode;        /* type (S_IFREG, S_IFLNK, S_IFDIR, ...) and permissions */
+    uint64_t size;                         /* of the value, bytes; set by the object layer, ignored when staged */
+    uint64_t expire_ms;                    /* wall clock, milliseconds since 1970; 0: never */
+    int64_t  atime_ns, mtime_ns, ctime_ns; /* wall clock, since 1970 */
+    uint32_t mode;                         /* type (S_IFREG, S_IFLNK, S_IFDIR, ...) and permissions */
     uint32_t uid, gid;
-    bool     has_attrs;   /* mode, owner and times are its own; otherwise all but mtime are the defaults */
+    bool     has_attrs; /* mode, owner and times are its own; otherwise all but mtime are the defaults */
     bool     has_xattrs;
 } object_meta;
 /* A plain value as TCP sets it: S_IFREG | 0644, owner of the process, times now, no expiry. `now_ns` 0: ask the clock. */
@@ -53,7 +53,7 @@ object_meta object_meta_default(store *s, int64_t now_ns);
 typedef struct store_options {
     env        *env;
     chr_options chr;
-    bool        inline_work;   /* see db_options */
+    bool        inline_work; /* see db_options */
 } store_options;
 chr_status store_open(const char *dir, const store_options *options, store **out);
 db        *store_db(store *s);
@@ -73,14 +73,14 @@ chr_status store_read(store *s, const store_snapshot *snapshot, slice key, uint6
 /* For a server's hot path: `visit` sees meta and value in place, without a copy, during the call; `value.data` is NULL
  * for a value in chunks (meta->size tells): fetch that with store_get or store_read. */
 typedef void store_visit_fn(void *arg, const object_meta *meta, slice value);
-chr_status store_visit(store *s, slice key, store_visit_fn *visit, void *arg, uint64_t *seq);
+chr_status   store_visit(store *s, slice key, store_visit_fn *visit, void *arg, uint64_t *seq);
 /* The encoded list of extended attributes: for each, sized name, sized value (buf_append_sized). */
 chr_status store_get_xattrs(store *s, object_space space, slice key, buf *xattrs);
 
 /* ---- iterating: chr_iter_* of the C API work on it ---- */
 chr_status store_iter_new(store *s, const store_snapshot *snapshot, object_space space, slice lower, slice upper,
                           store_iter **out);
-const object_meta *store_iter_meta(store_iter *it);   /* of the object it stands on; NULL: it is corrupt, see status */
+const object_meta *store_iter_meta(store_iter *it); /* of the object it stands on; NULL: it is corrupt, see status */
 uint64_t           store_iter_seq(const store_iter *it);
 
 /* ---- changing ---- */
@@ -107,7 +107,7 @@ chr_status txn_write(txn *t, slice key, uint64_t offset, slice data);
 chr_status txn_truncate(txn *t, slice key, uint64_t size);
 /* Sets attributes and expiry (not size) of an object that exists; in OBJECT_DIR it creates the directory record. */
 chr_status txn_set_meta(txn *t, object_space space, slice key, const object_meta *meta);
-chr_status txn_set_xattrs(txn *t, object_space space, slice key, slice xattrs);   /* replaces the whole list */
+chr_status txn_set_xattrs(txn *t, object_space space, slice key, slice xattrs); /* replaces the whole list */
 /* Value (however big, without copying it), attributes and xattrs go to another key, replacing what was there. */
 chr_status txn_move(txn *t, object_space space, slice from, slice to);
 /* Every object with start <= key < end (NULL data: no bound) in the space. Needs all stripes. */
@@ -118,16 +118,16 @@ chr_status txn_delete_range(txn *t, object_space space, slice start, slice end);
  * read), nothing is applied and that error is returned again. */
 chr_status txn_commit(txn *t, uint64_t *seq);
 /* Drops everything staged. Someone who answers from what the transaction read commits it instead, for its seq. */
-void       txn_abort(txn *t);
+void txn_abort(txn *t);
 
 /* One put without conditions: what most writes are. */
 chr_status store_put(store *s, slice key, const object_meta *meta, slice value, uint64_t *seq);
 
 /* ---- acknowledging ---- */
 uint64_t   store_ack_seq(const store *s);
-chr_status store_wait(store *s, uint64_t seq);           /* blocks until acknowledged */
-chr_status store_wait_durable(store *s, uint64_t seq);   /* until fdatasync'ed, whatever the mode */
-void       store_request_ack(store *s);                  /* never blocks; the listeners hear of it */
+chr_status store_wait(store *s, uint64_t seq);         /* blocks until acknowledged */
+chr_status store_wait_durable(store *s, uint64_t seq); /* until fdatasync'ed, whatever the mode */
+void       store_request_ack(store *s);                /* never blocks; the listeners hear of it */
 chr_status store_add_ack_listener(store *s, db_ack_fn *fn, void *arg);
 void       store_remove_ack_listener(store *s, db_ack_fn *fn, void *arg);
 
@@ -136,19 +136,19 @@ typedef enum change_kind { CHANGE_PUT, CHANGE_DELETE, CHANGE_RANGE } change_kind
 typedef struct change {
     change_kind  kind;
     object_space space;
-    slice        key;      /* of CHANGE_RANGE: the start; `end` is its end, either with NULL data for no bound */
+    slice        key; /* of CHANGE_RANGE: the start; `end` is its end, either with NULL data for no bound */
     slice        end;
     uint64_t     seq;
-    const void  *origin;   /* of txn_set_origin */
+    const void  *origin; /* of txn_set_origin */
 } change;
 typedef struct store_watch store_watch;
 /* Called after the change is visible, in commit order for each key, with its stripe locked: it must be quick, must not
  * use the store, and must not wait for anyone who might. True: it has something to pass on, and the change is held
  * back from being acknowledged until store_watch_settled. */
 typedef bool store_watch_fn(void *arg, const change *c);
-chr_status store_watch_add(store *s, store_watch_fn *fn, void *arg, store_watch **out);
+chr_status   store_watch_add(store *s, store_watch_fn *fn, void *arg, store_watch **out);
 /* For each change that got true, once, in any order. */
 void store_watch_settled(store_watch *w, uint64_t seq);
-void store_watch_remove(store_watch *w);   /* afterwards fn is not called any more; releases what it held back */
+void store_watch_remove(store_watch *w); /* afterwards fn is not called any more; releases what it held back */
 
 #endif

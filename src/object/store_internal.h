@@ -12,37 +12,38 @@
 #include <stdatomic.h>
 
 enum {
-    PREWRITE_BYTES = 4 << 20,     /* a value that takes a batch above this is written ahead of the batch, in batches this big */
-    CHUNK_DELETES_MAX = 256,      /* more chunks than this are deleted by one range delete */
-    TXN_SPARES = 16,              /* transactions kept for reuse */
-    ID_BLOCK = 4096,              /* big ids taken at a time */
+    PREWRITE_BYTES =
+        4 << 20, /* a value that takes a batch above this is written ahead of the batch, in batches this big */
+    CHUNK_DELETES_MAX = 256, /* more chunks than this are deleted by one range delete */
+    TXN_SPARES = 16,         /* transactions kept for reuse */
+    ID_BLOCK = 4096,         /* big ids taken at a time */
 };
 
 struct chr_store {
-    db               *d;
-    env              *e;
-    uint64_t          hash_seed;      /* random, so that nobody can choose keys that collide */
-    record_defaults   defaults[2];    /* by object_space */
-    bool              read_only;
-    stripes           locks;
-    watches           watching;
-    _Atomic(txn *)    spares[TXN_SPARES];
+    db             *d;
+    env            *e;
+    uint64_t        hash_seed;   /* random, so that nobody can choose keys that collide */
+    record_defaults defaults[2]; /* by object_space */
+    bool            read_only;
+    stripes         locks;
+    watches         watching;
+    _Atomic(txn *)  spares[TXN_SPARES];
 
-    pthread_mutex_t   id_lock;
-    uint64_t          next_id, ids_end;   /* under id_lock: the ids of the block that are not given out yet */
+    pthread_mutex_t id_lock;
+    uint64_t        next_id, ids_end; /* under id_lock: the ids of the block that are not given out yet */
 
-    buf               undiscarded;        /* under id_lock: u64 ids that big_discard could not delete, to be tried again */
+    buf undiscarded; /* under id_lock: u64 ids that big_discard could not delete, to be tried again */
 
-    _Atomic(uint64_t) sweep_at_ms;    /* when the next big value may expire, or the sweep goes on */
-    pthread_mutex_t   sweep_lock;     /* one sweep at a time; the fields below are under it */
-    buf               sweep_from;     /* where in SPACE_BIG the sweep goes on */
-    uint64_t          sweep_next_ms;  /* the earliest expiry it has passed that is still to come */
+    _Atomic(uint64_t) sweep_at_ms;   /* when the next big value may expire, or the sweep goes on */
+    pthread_mutex_t   sweep_lock;    /* one sweep at a time; the fields below are under it */
+    buf               sweep_from;    /* where in SPACE_BIG the sweep goes on */
+    uint64_t          sweep_next_ms; /* the earliest expiry it has passed that is still to come */
 };
 
 struct chr_snapshot {
     store            *s;
     db_snapshot      *at;
-    _Atomic(uint32_t) users;   /* the caller and each iterator */
+    _Atomic(uint32_t) users; /* the caller and each iterator */
 };
 void snapshot_release(store_snapshot *snapshot);
 
@@ -50,19 +51,19 @@ struct txn {
     store      *s;
     const void *origin;
     stripe_set  held;
-    uint32_t    stripe_count;  /* held; STRIPES: all, and `held` is not filled in */
-    uint32_t    stripe;        /* if it is one */
+    uint32_t    stripe_count; /* held; STRIPES: all, and `held` is not filled in */
+    uint32_t    stripe;       /* if it is one */
     staging     changes;
-    uint64_t    seen;          /* newest seq that was read */
-    chr_status  failed;        /* a change was staged in part: commit returns this and applies nothing */
-    buf         failure;       /* its message */
-    size_t      big_changes;   /* staged changes in SPACE_BIG */
-    uint64_t   *ahead;         /* ids of values written ahead of the batch */
+    uint64_t    seen;        /* newest seq that was read */
+    chr_status  failed;      /* a change was staged in part: commit returns this and applies nothing */
+    buf         failure;     /* its message */
+    size_t      big_changes; /* staged changes in SPACE_BIG */
+    uint64_t   *ahead;       /* ids of values written ahead of the batch */
     size_t      ahead_count;
-    buf         ranges;        /* deleted ones, for the watchers: u8 space, then start and end, each u8 0, or u8 1 and sized */
-    buf         raw, other;    /* records that were read */
-    buf         head;          /* of a record with extended attributes */
-    char       *chunk;         /* CHUNK_BYTES of scratch, or NULL so far */
+    buf         ranges; /* deleted ones, for the watchers: u8 space, then start and end, each u8 0, or u8 1 and sized */
+    buf         raw, other; /* records that were read */
+    buf         head;       /* of a record with extended attributes */
+    char       *chunk;      /* CHUNK_BYTES of scratch, or NULL so far */
 };
 
 static inline uint64_t key_hash(const store *s, slice key) { return hash64_seed(key, s->hash_seed); }
@@ -74,8 +75,8 @@ static inline bool     is_expired(store *s, const object_meta *m)
 
 /* ---- transactions (txn.c) ---- */
 
-txn       *txn_take(store *s);      /* a fresh one that holds no stripe; NULL: no memory */
-void       txn_give_back(txn *t);   /* which holds none any more */
+txn *txn_take(store *s);    /* a fresh one that holds no stripe; NULL: no memory */
+void txn_give_back(txn *t); /* which holds none any more */
 /* Marks the transaction as failed if `st` is an error, and returns it. */
 chr_status txn_poison(txn *t, chr_status st);
 /* The record of a key as the transaction sees it, expired or not, copied to `raw`. CHR_NOT_FOUND without a message. */
@@ -93,11 +94,12 @@ chr_status big_new_id(store *s, uint64_t *id);
 chr_status big_write_ahead(store *s, slice value, uint64_t *id);
 /* Deletes what big_write_ahead wrote and nobody came to refer to. On failure (a full disk, say) a later sweep tries again,
  * and in the end the next opening. */
-void       big_discard(store *s, uint64_t id);
-void       big_discard_again(store *s);
+void big_discard(store *s, uint64_t id);
+void big_discard_again(store *s);
 /* `len` bytes from `offset`, all below the value's size. */
 chr_status big_read(store *s, const db_snapshot *at, uint64_t id, uint64_t offset, char *to, size_t len);
-chr_status big_get(store *s, const db_snapshot *at, const record *rec, buf *value);   /* CHR_TOO_BIG above CHR_VALUE_MAX */
+chr_status big_get(store *s, const db_snapshot *at, const record *rec,
+                   buf *value); /* CHR_TOO_BIG above CHR_VALUE_MAX */
 chr_status txn_big_get(txn *t, const record *rec, buf *value);
 chr_status txn_stage_chunks(txn *t, uint64_t id, slice value);
 chr_status txn_delete_chunks(txn *t, uint64_t id, uint64_t from, uint64_t to);
@@ -106,11 +108,11 @@ chr_status txn_unregister_big(txn *t, slice key);
 
 /* ---- expiry (expire.c) ---- */
 
-db_drop_fn expire_drop;   /* arg: the store */
-void       expire_note(store *s, uint64_t expire_ms);   /* a big value has been given an expiry */
+db_drop_fn expire_drop;                               /* arg: the store */
+void       expire_note(store *s, uint64_t expire_ms); /* a big value has been given an expiry */
 /* A bounded piece of work; by a thread that holds no transaction. */
-void       expire_sweep_step(store *s);
-void       expire_sweep_all(store *s);
+void               expire_sweep_step(store *s);
+void               expire_sweep_all(store *s);
 static inline bool expire_sweep_is_due(store *s)
 {
     uint64_t at = atomic_load_explicit(&s->sweep_at_ms, memory_order_relaxed);

@@ -16,9 +16,9 @@
 enum { STRIPES = 1024, STRIPE_WORDS = STRIPES / 64, PARKS = 16 };
 
 typedef struct stripe {
-    _Alignas(64) _Atomic(uint32_t) state;   /* 0 free, 1 taken, 2 taken and perhaps waited for */
-    uint32_t  count, slots;                 /* of `hashes`: used; all, a power of two or 0 */
-    uint64_t *hashes;                       /* 0: empty */
+    _Alignas(64) _Atomic(uint32_t) state; /* 0 free, 1 taken, 2 taken and perhaps waited for */
+    uint32_t  count, slots;               /* of `hashes`: used; all, a power of two or 0 */
+    uint64_t *hashes;                     /* 0: empty */
 } stripe;
 
 typedef struct stripes {
@@ -34,8 +34,8 @@ typedef struct stripe_set {
 } stripe_set;
 
 static inline uint32_t stripe_of(uint64_t hash) { return (uint32_t)(hash >> 32) % STRIPES; }
-static inline void stripe_set_add(stripe_set *set, uint32_t i) { set->words[i / 64] |= UINT64_C(1) << i % 64; }
-static inline bool stripe_set_has(const stripe_set *set, uint32_t i) { return set->words[i / 64] >> i % 64 & 1; }
+static inline void     stripe_set_add(stripe_set *set, uint32_t i) { set->words[i / 64] |= UINT64_C(1) << i % 64; }
+static inline bool     stripe_set_has(const stripe_set *set, uint32_t i) { return set->words[i / 64] >> i % 64 & 1; }
 
 void stripes_init(stripes *s);
 void stripes_free(stripes *s);
@@ -48,7 +48,7 @@ void stripes_unlock_all(stripes *s);
 
 /* All with the stripe of `hash` locked. */
 bool stripes_may_be_big(const stripes *s, uint64_t hash);
-bool stripes_add_big(stripes *s, uint64_t hash);   /* false: no memory */
+bool stripes_add_big(stripes *s, uint64_t hash); /* false: no memory */
 void stripes_remove_big(stripes *s, uint64_t hash);
 
 #endif

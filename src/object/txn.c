@@ -22,8 +22,10 @@ txn *txn_begin(store *s, const slice *keys, size_t n)
         t->stripe_count += !stripe_set_has(&t->held, t->stripe);
         stripe_set_add(&t->held, t->stripe);
     }
-    if (t->stripe_count == 1) stripe_lock(&s->locks, t->stripe);
-    else stripes_lock(&s->locks, &t->held);
+    if (t->stripe_count == 1)
+        stripe_lock(&s->locks, t->stripe);
+    else
+        stripes_lock(&s->locks, &t->held);
     return t;
 }
 
@@ -32,9 +34,12 @@ void txn_set_origin(txn *t, const void *origin) { t->origin = origin; }
 static void finish(txn *t)
 {
     stripes *locks = &t->s->locks;
-    if (t->stripe_count == STRIPES) stripes_unlock_all(locks);
-    else if (t->stripe_count == 1) stripe_unlock(locks, t->stripe);
-    else stripes_unlock(locks, &t->held);
+    if (t->stripe_count == STRIPES)
+        stripes_unlock_all(locks);
+    else if (t->stripe_count == 1)
+        stripe_unlock(locks, t->stripe);
+    else
+        stripes_unlock(locks, &t->held);
     txn_give_back(t);
 }
 
@@ -61,8 +66,10 @@ static chr_status update_big_hashes(txn *t, bool adding)
         slice key = staged_key(c, &c->items[i]);
         if (!key_is_in(key, SPACE_BIG) || c->items[i].put != adding) continue;
         uint64_t hash = key_hash(t->s, key_of_engine(key));
-        if (!adding) stripes_remove_big(&t->s->locks, hash);
-        else if (!stripes_add_big(&t->s->locks, hash)) return chr_nomem();
+        if (!adding)
+            stripes_remove_big(&t->s->locks, hash);
+        else if (!stripes_add_big(&t->s->locks, hash))
+            return chr_nomem();
     }
     return CHR_OK;
 }
@@ -130,7 +137,7 @@ chr_status txn_commit(txn *t, uint64_t *seq)
     }
     if (chr_ok(st) && t->changes.b.count) st = apply(t, &own);
     if (!chr_ok(st)) {
-        buf why = { 0 };   /* discarding may fail too, and is not what the caller asked about */
+        buf why = { 0 }; /* discarding may fail too, and is not what the caller asked about */
         buf_append(&why, chr_message(), strlen(chr_message()) + 1);
         txn_abort(t);
         if (why.data) chr_fail(st, "%s", why.data);
@@ -196,8 +203,10 @@ chr_status txn_get(txn *t, slice key, buf *value, object_meta *meta)
     record     rec;
     chr_status st = load_live(t, OBJECT_KEY, key, &t->raw, &rec);
     if (chr_ok(st) && value) {
-        if (rec.chunked) st = txn_big_get(t, &rec, value);
-        else if (!buf_set(value, rec.value)) st = chr_nomem();
+        if (rec.chunked)
+            st = txn_big_get(t, &rec, value);
+        else if (!buf_set(value, rec.value))
+            st = chr_nomem();
     }
     if (chr_ok(st) && meta) *meta = rec.meta;
     return st;
@@ -302,12 +311,17 @@ static chr_status put_value(txn *t, slice key, const object_meta *meta, slice va
     if (!value.data) value = chr_str("");
     st = drop_old(t, key);
     if (!chr_ok(st)) return txn_poison(t, st);
-    if (value.len > CHUNK_BYTES) st = stage_big(t, key, &m, value, ahead_id);
-    else st = txn_stage_record(t, OBJECT_KEY, key, &m, chr_bytes(NULL, 0), value, 0);
+    if (value.len > CHUNK_BYTES)
+        st = stage_big(t, key, &m, value, ahead_id);
+    else
+        st = txn_stage_record(t, OBJECT_KEY, key, &m, chr_bytes(NULL, 0), value, 0);
     return txn_poison(t, st);
 }
 
-chr_status txn_put(txn *t, slice key, const object_meta *meta, slice value) { return put_value(t, key, meta, value, 0); }
+chr_status txn_put(txn *t, slice key, const object_meta *meta, slice value)
+{
+    return put_value(t, key, meta, value, 0);
+}
 
 static chr_status stage_delete(txn *t, object_space space, slice key)
 {
@@ -345,7 +359,8 @@ chr_status txn_delete(txn *t, object_space space, slice key, bool *existed)
 }
 
 /* Writes an object's record anew, with other attributes, and all else as it is in `rec`. */
-static chr_status restage(txn *t, object_space space, slice key, const record *rec, const object_meta *meta, slice xattrs)
+static chr_status restage(txn *t, object_space space, slice key, const record *rec, const object_meta *meta,
+                          slice xattrs)
 {
     object_meta m = *meta;
     m.size = rec->meta.size;
@@ -402,7 +417,7 @@ chr_status txn_move(txn *t, object_space space, slice from, slice to)
 chr_status store_put(store *s, slice key, const object_meta *meta, slice value, uint64_t *seq)
 {
     uint64_t ahead_id = 0;
-    if (value.len > PREWRITE_BYTES) {   /* nobody waits for a lock meanwhile */
+    if (value.len > PREWRITE_BYTES) { /* nobody waits for a lock meanwhile */
         chr_status st = key_check(key);
         if (chr_ok(st)) st = value_check(value);
         if (chr_ok(st)) st = big_write_ahead(s, value, &ahead_id);

@@ -10,7 +10,7 @@ struct store_watch {
     store          *s;
     store_watch_fn *fn;
     void           *arg;
-    held_queue      unsettled;   /* under in->lock */
+    held_queue      unsettled; /* under in->lock */
 };
 
 /* ---- queues of held seqs ---- */
@@ -54,8 +54,10 @@ static void held_settle(held_queue *q, uint64_t seq)
     size_t low = 0, high = q->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (held_at(q, middle)->seq < seq) low = middle + 1;
-        else high = middle;
+        if (held_at(q, middle)->seq < seq)
+            low = middle + 1;
+        else
+            high = middle;
     }
     assert(low < q->count && held_at(q, low)->seq == seq && held_at(q, low)->count);
     held_at(q, low)->count--;
@@ -153,7 +155,7 @@ void store_remove_ack_listener(store *s, db_ack_fn *fn, void *arg)
         atomic_store(&w->listeners[i].fn, NULL);
         break;
     }
-    while (atomic_load(&w->telling)) sched_yield();   /* calls are short, and those that begin now do not see it */
+    while (atomic_load(&w->telling)) sched_yield(); /* calls are short, and those that begin now do not see it */
     pthread_mutex_unlock(&w->listeners_lock);
 }
 
@@ -250,13 +252,17 @@ chr_status store_watch_add(store *s, store_watch_fn *fn, void *arg, store_watch 
     chr_status st = CHR_OK;
     stripes_lock_all(&s->locks);
     pthread_mutex_lock(&w->lock);
-    if (w->count == WATCHES_MAX) st = chr_fail(CHR_INVALID, "more than %d watchers", WATCHES_MAX);
-    else w->at[w->count++] = watch;
+    if (w->count == WATCHES_MAX)
+        st = chr_fail(CHR_INVALID, "more than %d watchers", WATCHES_MAX);
+    else
+        w->at[w->count++] = watch;
     pthread_mutex_unlock(&w->lock);
     stripes_unlock_all(&s->locks);
 
-    if (chr_ok(st)) *out = watch;
-    else free(watch);
+    if (chr_ok(st))
+        *out = watch;
+    else
+        free(watch);
     return st;
 }
 

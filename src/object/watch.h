@@ -24,26 +24,26 @@ typedef struct held_seq {
 } held_seq;
 typedef struct held_queue {
     held_seq *ring;
-    size_t    first, count, capacity;   /* capacity: a power of two, or 0 */
+    size_t    first, count, capacity; /* capacity: a power of two, or 0 */
 } held_queue;
 
 typedef struct ack_listener {
-    _Atomic(db_ack_fn *) fn;   /* NULL: free */
+    _Atomic(db_ack_fn *) fn; /* NULL: free */
     void                *arg;
 } ack_listener;
 
 typedef struct watches {
     db               *d;
-    pthread_mutex_t   lock;           /* of everything up to `released` */
-    held_queue        in_flight;      /* of commits between their beginning and the end of telling */
+    pthread_mutex_t   lock;      /* of everything up to `released` */
+    held_queue        in_flight; /* of commits between their beginning and the end of telling */
     store_watch      *at[WATCHES_MAX];
     pthread_cond_t    released;
     uint32_t          count;          /* of `at`; changes only with all stripes locked */
     _Atomic(uint64_t) oldest_held;    /* UINT64_MAX: none */
     pthread_mutex_t   listeners_lock; /* for adding and removing */
     ack_listener      listeners[LISTENERS_MAX];
-    _Atomic(uint32_t) listener_end;   /* those from here on are free */
-    _Atomic(uint32_t) telling;        /* threads that go through the listeners */
+    _Atomic(uint32_t) listener_end; /* those from here on are free */
+    _Atomic(uint32_t) telling;      /* threads that go through the listeners */
 } watches;
 
 chr_status watches_init(watches *w, db *d);

@@ -28,8 +28,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     encode(&b, &r);
     if (record_decode(buf_slice(&b), &defaults, &again) != CHR_OK) abort();
     const object_meta *m = &r.meta, *n = &again.meta;
-    if (m->size != n->size || m->expire_ms != n->expire_ms || m->mode != n->mode || m->uid != n->uid || m->gid != n->gid ||
-        m->atime_ns != n->atime_ns || m->mtime_ns != n->mtime_ns || m->ctime_ns != n->ctime_ns ||
+    if (m->size != n->size || m->expire_ms != n->expire_ms || m->mode != n->mode || m->uid != n->uid ||
+        m->gid != n->gid || m->atime_ns != n->atime_ns || m->mtime_ns != n->mtime_ns || m->ctime_ns != n->ctime_ns ||
         m->has_attrs != n->has_attrs || m->has_xattrs != n->has_xattrs)
         abort();
     if (r.chunked != again.chunked || r.big_id != again.big_id || !slice_equal(r.xattrs, again.xattrs) ||

@@ -16,6 +16,8 @@ CHRONOS=$BUILD/chronos
 READY_LIMIT=60   # seconds a server may take to start; sanitized builds are slow
 STOP_LIMIT=60    # and to stop
 
+[ -x "$CHRONOS" ] || { echo "there is no $CHRONOS; run 'make'" >&2; exit 1; }
+
 TMP=$(mktemp -d)
 DIR=$TMP/data
 MNT=$TMP/mnt
@@ -27,7 +29,6 @@ pids=()           # of everything else that was started, see background
 mounts=()         # of everything that was mounted other than at MNT, see own_mount
 mkdir "$MNT"
 export LC_ALL=C.UTF-8
-[ -x "$CHRONOS" ] || { echo "there is no $CHRONOS; run 'make'" >&2; exit 1; }
 
 # ---- what a test says ----
 

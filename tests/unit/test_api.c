@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 typedef struct fixture {
-    char       dir[128];   /* of the test; the store is in DIR/store */
+    char       dir[128]; /* of the test; the store is in DIR/store */
     char       path[160];
     chr_store *s;
 } fixture;
@@ -168,8 +168,10 @@ static void a_range_delete_takes_what_lies_between_and_nothing_else(void **state
     for (int i = 0; i < 6; i++) put(f->s, keys[i], "v");
     assert_int_equal(chr_delete_range(f->s, chr_str("b"), chr_str("d")), CHR_OK);
     for (int i = 0; i < 6; i++) {
-        if (i == 1 || i == 2) assert_absent(f->s, chr_str(keys[i]));
-        else assert_value(f->s, chr_str(keys[i]), chr_str("v"));
+        if (i == 1 || i == 2)
+            assert_absent(f->s, chr_str(keys[i]));
+        else
+            assert_value(f->s, chr_str(keys[i]), chr_str("v"));
     }
     assert_int_equal(chr_delete_range(f->s, chr_str("d"), chr_str("b")), CHR_OK);
     assert_int_equal(chr_delete_range(f->s, chr_str("d"), chr_str("")), CHR_OK);

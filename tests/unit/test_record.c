@@ -76,9 +76,15 @@ static void everything_at_once_comes_back(void **state)
     char        head[RECORD_HEAD_MAX], big[RECORD_BIG_BYTES];
     buf         b = { 0 };
     record      r;
-    object_meta m = { .expire_ms = UINT64_MAX, .atime_ns = INT64_MIN, .mtime_ns = -1, .ctime_ns = INT64_MAX,
-                      .mode = UINT32_MAX, .uid = UINT32_MAX, .gid = UINT32_MAX - 1, .has_attrs = true };
-    size_t len = record_head(head, &m, RECORD_XATTRS | RECORD_CHUNKED);
+    object_meta m = { .expire_ms = UINT64_MAX,
+                      .atime_ns = INT64_MIN,
+                      .mtime_ns = -1,
+                      .ctime_ns = INT64_MAX,
+                      .mode = UINT32_MAX,
+                      .uid = UINT32_MAX,
+                      .gid = UINT32_MAX - 1,
+                      .has_attrs = true };
+    size_t      len = record_head(head, &m, RECORD_XATTRS | RECORD_CHUNKED);
     assert_true(len <= sizeof head);
     assert_true(buf_append(&b, head, len) && buf_append_sized(&b, chr_str("attributes")));
     record_put_big(big, 77, OBJECT_SIZE_MAX);
@@ -111,7 +117,7 @@ static void a_record_that_is_cut_off_anywhere_is_corrupt(void **state)
     record_put_big(big, 1, 100000);
     assert_true(buf_append(&b, big, sizeof big));
     for (size_t n = 0; n < b.len; n++) {
-        char *exact = malloc(n + !n);   /* so that the sanitizers see every byte too far */
+        char *exact = malloc(n + !n); /* so that the sanitizers see every byte too far */
         assert_non_null(exact);
         memcpy(exact, b.data, n);
         assert_int_equal(record_decode(chr_bytes(exact, n), &defaults, &r), CHR_CORRUPT);
@@ -137,8 +143,17 @@ static void the_order_of_keys_is_the_users_and_the_internal_ones_lie_in_a_gap(vo
 {
     (void)state;
     const slice ordered[] = {
-        chr_str(""), chr_bytes("\0", 1), chr_str("a"), chr_str("a/b"), chr_str("b"), chr_str("\xfe\xff"),
-        chr_str("\xff"), chr_bytes("\xff\0", 2), chr_bytes("\xff\x03", 2), chr_str("\xff\x10"), chr_str("\xff\xff\xff"),
+        chr_str(""),
+        chr_bytes("\0", 1),
+        chr_str("a"),
+        chr_str("a/b"),
+        chr_str("b"),
+        chr_str("\xfe\xff"),
+        chr_str("\xff"),
+        chr_bytes("\xff\0", 2),
+        chr_bytes("\xff\x03", 2),
+        chr_str("\xff\x10"),
+        chr_str("\xff\xff\xff"),
     };
     engine_key before, k;
     for (size_t i = 0; i < sizeof ordered / sizeof *ordered; i++) {
