@@ -27,7 +27,8 @@ static int add(chr_store *store, const char *text)
     unsigned long number = 1;
     chr_buf       last = { 0 };
     chr_status    st = chr_get(store, chr_str("last note"), &last);
-    if (st == CHR_OK) number = strtoul(last.data, NULL, 10) + 1;   /* it was put with its terminating NUL byte, see below */
+    if (st == CHR_OK)
+        number = strtoul(last.data, NULL, 10) + 1; /* it was put with its terminating NUL byte, see below */
     chr_buf_free(&last);
     if (st != CHR_OK && st != CHR_NOT_FOUND) return failed("cannot add the note");
 
@@ -49,7 +50,7 @@ static int list(chr_store *store)
     for (chr_iter_first(it); chr_iter_valid(it) && st == CHR_OK; chr_iter_next(it)) {
         char      key[32];
         chr_slice name = chr_iter_key(it), text;
-        snprintf(key, sizeof key, "%.*s", (int)name.len, name.data);   /* a key does not end in a NUL byte */
+        snprintf(key, sizeof key, "%.*s", (int)name.len, name.data); /* a key does not end in a NUL byte */
         st = chr_iter_value(it, &text);
         if (st == CHR_OK) printf("%lu  %.*s\n", strtoul(key + 5, NULL, 10), (int)text.len, text.data);
     }

@@ -3,6 +3,6 @@
 
 bool control_text(mount *m, const node *n, buf *text)
 {
-    (void)n;   /* there is one so far: stats */
+    (void)n; /* there is one so far: stats */
     return chr_property(m->store, "stats", text) == CHR_OK;
 }

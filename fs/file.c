@@ -33,8 +33,10 @@ void file_forget_dirty(mount *m, node *n)
     n->dirty_bytes = 0;
     if (!n->dirty) return;
     n->dirty = false;
-    if (n->prev_dirty) n->prev_dirty->next_dirty = n->next_dirty;
-    else m->dirty = n->next_dirty;
+    if (n->prev_dirty)
+        n->prev_dirty->next_dirty = n->next_dirty;
+    else
+        m->dirty = n->next_dirty;
     if (n->next_dirty) n->next_dirty->prev_dirty = n->prev_dirty;
 }
 
@@ -42,13 +44,15 @@ void file_forget_dirty(mount *m, node *n)
 
 static uint64_t extent_end(const extent *e) { return e->offset + e->bytes.len; }
 
-static size_t first_reaching(const node *n, uint64_t offset)   /* the first extent that ends at or after offset */
+static size_t first_reaching(const node *n, uint64_t offset) /* the first extent that ends at or after offset */
 {
     size_t low = 0, high = n->n_extents;
     while (low < high) {
         size_t mid = (low + high) / 2;
-        if (extent_end(&n->extents[mid]) < offset) low = mid + 1;
-        else high = mid;
+        if (extent_end(&n->extents[mid]) < offset)
+            low = mid + 1;
+        else
+            high = mid;
     }
     return low;
 }
@@ -140,8 +144,8 @@ chr_status file_read(mount *m, node *n, uint64_t offset, char *to, size_t len, s
     if (n->in_store && offset < n->base) {
         size_t want = n->base - offset < len ? (size_t)(n->base - offset) : len;
         /* What a clean file holds is the store's to say, all of it as of one moment. */
-        chr_status st = store_read(m->store, NULL, buf_slice(&n->key), offset, to, n->dirty ? want : len, &from_store,
-                                   NULL, NULL);
+        chr_status st =
+            store_read(m->store, NULL, buf_slice(&n->key), offset, to, n->dirty ? want : len, &from_store, NULL, NULL);
         if (st != CHR_OK && st != CHR_NOT_FOUND) return st;
         if (st == CHR_NOT_FOUND) from_store = 0;
         if (!n->dirty) {
@@ -165,8 +169,9 @@ static void touch(mount *m, node *n) { n->meta.mtime_ns = n->meta.ctime_ns = sto
 chr_status file_write(mount *m, node *n, uint64_t offset, slice data)
 {
     chr_status st = CHR_OK;
-    if (offset > OBJECT_SIZE_MAX || data.len > OBJECT_SIZE_MAX - offset) return chr_fail(CHR_TOO_BIG, "a file has at most 128 TiB");
-    if (!n->dirty && !n->unlinked) st = file_load(m, n);   /* changes build on what is there now */
+    if (offset > OBJECT_SIZE_MAX || data.len > OBJECT_SIZE_MAX - offset)
+        return chr_fail(CHR_TOO_BIG, "a file has at most 128 TiB");
+    if (!n->dirty && !n->unlinked) st = file_load(m, n); /* changes build on what is there now */
     if (st == CHR_NOT_FOUND) st = CHR_OK;
     if (st != CHR_OK) return st;
     if (!put_extent(n, offset, data)) return chr_nomem();
@@ -203,8 +208,9 @@ static chr_status stage(txn *t, node *n, slice key)
 {
     object_meta there;
     chr_status  st = txn_stat(t, OBJECT_KEY, key, &there);
-    bool        whole = n->base == 0 && n->n_extents <= 1 && (n->n_extents == 0 ? n->meta.size == 0 : n->extents[0].offset == 0 &&
-                                                                                                  n->extents[0].bytes.len == n->meta.size);
+    bool        whole =
+        n->base == 0 && n->n_extents <= 1 &&
+        (n->n_extents == 0 ? n->meta.size == 0 : n->extents[0].offset == 0 && n->extents[0].bytes.len == n->meta.size);
     if (st == CHR_NOT_FOUND) {
         slice value = whole && n->n_extents ? buf_slice(&n->extents[0].bytes) : chr_bytes("", 0);
         st = txn_put(t, key, &n->meta, value);
@@ -213,7 +219,8 @@ static chr_status stage(txn *t, node *n, slice key)
         there.size = 0;
     }
     if (st == CHR_OK && n->base < there.size) st = txn_truncate(t, key, n->base);
-    for (size_t i = 0; i < n->n_extents && st == CHR_OK; i++) st = txn_write(t, key, n->extents[i].offset, buf_slice(&n->extents[i].bytes));
+    for (size_t i = 0; i < n->n_extents && st == CHR_OK; i++)
+        st = txn_write(t, key, n->extents[i].offset, buf_slice(&n->extents[i].bytes));
     uint64_t reached = n->n_extents ? extent_end(&n->extents[n->n_extents - 1]) : 0;
     if (reached < n->base && n->base <= there.size) reached = n->base;
     if (st == CHR_OK && reached < n->meta.size) st = txn_truncate(t, key, n->meta.size);
@@ -230,10 +237,13 @@ chr_status file_flush(mount *m, node *n, uint64_t *seq)
     if (!t) return CHR_NO_MEMORY;
     txn_set_origin(t, m);
     object_meta now;
-    if (txn_stat(t, OBJECT_KEY, key, &now) == CHR_OK) n->meta.expire_ms = n->in_store ? now.expire_ms : n->meta.expire_ms;
+    if (txn_stat(t, OBJECT_KEY, key, &now) == CHR_OK)
+        n->meta.expire_ms = n->in_store ? now.expire_ms : n->meta.expire_ms;
     chr_status st = stage(t, n, key);
-    if (st == CHR_OK) st = txn_commit(t, &own);
-    else txn_abort(t);
+    if (st == CHR_OK)
+        st = txn_commit(t, &own);
+    else
+        txn_abort(t);
     if (st != CHR_OK) return st;
     file_forget_dirty(m, n);
     n->in_store = n->loaded = true;
@@ -268,7 +278,7 @@ chr_status file_keep_contents(mount *m, node *n)
         size_t got = 0;
         if (!buf_reserve(&whole, (size_t)n->base + 1)) return chr_nomem();
         bool was_dirty = n->dirty;
-        n->dirty = true;   /* base and extents together, as of now */
+        n->dirty = true; /* base and extents together, as of now */
         st = file_read(m, n, 0, whole.data, (size_t)n->base, &got);
         n->dirty = was_dirty;
         if (st == CHR_OK && got && !put_extent(n, 0, chr_bytes(whole.data, got))) st = chr_nomem();
@@ -289,8 +299,10 @@ chr_status file_keep_contents(mount *m, node *n)
     if (!t) return CHR_NO_MEMORY;
     txn_set_origin(t, m);
     st = txn_move(t, OBJECT_KEY, keys[0], keys[1]);
-    if (st == CHR_OK) st = txn_commit(t, NULL);
-    else txn_abort(t);
+    if (st == CHR_OK)
+        st = txn_commit(t, NULL);
+    else
+        txn_abort(t);
     if (st == CHR_OK && !buf_set(&n->key, keys[1])) st = chr_nomem();
     return st;
 }

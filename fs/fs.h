@@ -21,11 +21,12 @@
 #include <stdatomic.h>
 
 enum {
-    FILE_DIRTY_MAX = 8 << 20,       /* unwritten bytes of one file; a file that stays below reaches the store whole, at close or fsync */
-    ALL_DIRTY_MAX = 128 << 20,      /* of all files together */
-    UNLINKED_IN_MEMORY = 16 << 20,  /* a file unlinked while open is kept in memory up to this size */
+    FILE_DIRTY_MAX =
+        8 << 20, /* unwritten bytes of one file; a file that stays below reaches the store whole, at close or fsync */
+    ALL_DIRTY_MAX = 128 << 20,     /* of all files together */
+    UNLINKED_IN_MEMORY = 16 << 20, /* a file unlinked while open is kept in memory up to this size */
     XATTR_VALUE_MAX = 64 * 1024,
-    SEEN_BITS = 1 << 22,            /* of names the kernel has asked for: a hash without collisions to speak of */
+    SEEN_BITS = 1 << 22, /* of names the kernel has asked for: a hash without collisions to speak of */
 };
 #define CACHE_SECONDS 86400.0
 
@@ -38,32 +39,32 @@ typedef struct extent {
 } extent;
 
 typedef struct node {
-    uint64_t     ino;             /* never used again */
+    uint64_t     ino; /* never used again */
     node_kind    kind;
-    struct node *parent;          /* holds a reference of its children; NULL: the root, or unlinked */
-    struct node *next_ino;        /* in mount.by_ino */
-    struct node *next_name;       /* in mount.by_name */
+    struct node *parent;    /* holds a reference of its children; NULL: the root, or unlinked */
+    struct node *next_ino;  /* in mount.by_ino */
+    struct node *next_name; /* in mount.by_name */
     struct node *next_child, *prev_child, *children;
-    char        *name;            /* under the parent */
-    buf          key;             /* file: its key; directory: its place's prefix */
-    bool         partial;         /* directory: see place */
-    bool         self;            /* file: the value of the directory it is in */
-    bool         unlinked;        /* no name leads here any more */
-    uint64_t     lookups;         /* references of the kernel */
+    char        *name;     /* under the parent */
+    buf          key;      /* file: its key; directory: its place's prefix */
+    bool         partial;  /* directory: see place */
+    bool         self;     /* file: the value of the directory it is in */
+    bool         unlinked; /* no name leads here any more */
+    uint64_t     lookups;  /* references of the kernel */
     unsigned     opens;
-    unsigned     refs;            /* by children, and by requests under way */
+    unsigned     refs; /* by children, and by requests under way */
     /* Files. */
-    bool         in_store;        /* there is an object under the key */
-    bool         loaded;          /* meta is what the store has, or newer */
-    bool         dirty;           /* anything below is newer than the store */
-    object_meta  meta;            /* size included */
-    uint64_t     base;            /* bytes of the stored value that still count; behind it are zeroes */
-    extent      *extents;         /* sorted, apart from each other */
+    bool         in_store; /* there is an object under the key */
+    bool         loaded;   /* meta is what the store has, or newer */
+    bool         dirty;    /* anything below is newer than the store */
+    object_meta  meta;     /* size included */
+    uint64_t     base;     /* bytes of the stored value that still count; behind it are zeroes */
+    extent      *extents;  /* sorted, apart from each other */
     size_t       n_extents, cap_extents;
     uint64_t     dirty_bytes;
-    buf          xattrs;          /* of a new file, until it reaches the store */
+    buf          xattrs; /* of a new file, until it reaches the store */
     struct node *next_dirty, *prev_dirty;
-    uint64_t     generation;      /* changes made through other doors, as the kernel's pages know them */
+    uint64_t     generation; /* changes made through other doors, as the kernel's pages know them */
 } node;
 
 struct mount {
@@ -78,50 +79,50 @@ struct mount {
     atomic_bool          stopping, told;
     atomic_uint          running;
 
-    pthread_rwlock_t     barrier;
-    pthread_mutex_t      mu;
-    node                *root;
-    node               **by_ino, **by_name;
-    size_t               n_nodes, buckets;
-    uint64_t             next_ino;
-    node                *dirty;
-    uint64_t             dirty_bytes;
-    uint64_t             next_unlinked;
+    pthread_rwlock_t barrier;
+    pthread_mutex_t  mu;
+    node            *root;
+    node           **by_ino, **by_name;
+    size_t           n_nodes, buckets;
+    uint64_t         next_ino;
+    node            *dirty;
+    uint64_t         dirty_bytes;
+    uint64_t         next_unlinked;
 
-    pthread_mutex_t      queue_mu;
-    pthread_cond_t       queue_work;
-    struct pending      *queue_first, **queue_last;
-    _Atomic(uint64_t)    seen[SEEN_BITS / 64];
+    pthread_mutex_t   queue_mu;
+    pthread_cond_t    queue_work;
+    struct pending   *queue_first, **queue_last;
+    _Atomic(uint64_t) seen[SEEN_BITS / 64];
 };
 
 /* ---- requests ---- */
-mount *fs_begin(fuse_req_t req);            /* takes barrier and mu */
-void   fs_end(mount *m);                    /* after the reply */
+mount *fs_begin(fuse_req_t req); /* takes barrier and mu */
+void   fs_end(mount *m);         /* after the reply */
 /* As txn_commit; returns once the change is in the log as the kernel has it, so that it survives the process. */
 chr_status fs_commit(mount *m, txn *t);
-int    fs_errno(chr_status st);             /* and a log line for what an operator should know */
+int        fs_errno(chr_status st); /* and a log line for what an operator should know */
 
 /* ---- nodes (node.c); mu held ---- */
 chr_status nodes_init(mount *m);
 void       nodes_free(mount *m);
 node      *node_of(mount *m, fuse_ino_t ino);
 node      *node_find(mount *m, node *parent, const char *name);
-node      *node_new(mount *m, node *parent, const char *name, node_kind kind);   /* NULL: no memory */
-void       node_release(mount *m, node *n);        /* frees it once nothing refers to it */
-void       node_detach(mount *m, node *n);         /* its name is gone */
+node      *node_new(mount *m, node *parent, const char *name, node_kind kind); /* NULL: no memory */
+void       node_release(mount *m, node *n);                                    /* frees it once nothing refers to it */
+void       node_detach(mount *m, node *n);                                     /* its name is gone */
 bool       node_attach(mount *m, node *n, node *parent, const char *name);
 /* Looks a name up: in memory, then in the store. CHR_NOT_FOUND; CHR_INVALID: the name is not spelt as it should be. */
 chr_status node_lookup(mount *m, node *parent, const char *name, node **out);
 /* The key (of a file) or prefix (of a directory) that a name stands for. */
-chr_status node_key(const node *parent, const char *name, bool dir, buf *key, bool *partial);
-slice      dir_key(const node *dir);               /* of a directory's record: its prefix without the slash */
-chr_status dir_exists(mount *m, slice prefix, bool *exists);   /* a record, or a key below */
-chr_status dir_keep(mount *m, txn *t, const node *dir);        /* stages a record, so that it stays when empty */
-bool       dir_has_children_in_memory(const node *dir);
-void       node_stat(mount *m, const node *n, struct stat *st);
+chr_status  node_key(const node *parent, const char *name, bool dir, buf *key, bool *partial);
+slice       dir_key(const node *dir); /* of a directory's record: its prefix without the slash */
+chr_status  dir_exists(mount *m, slice prefix, bool *exists); /* a record, or a key below */
+chr_status  dir_keep(mount *m, txn *t, const node *dir);      /* stages a record, so that it stays when empty */
+bool        dir_has_children_in_memory(const node *dir);
+void        node_stat(mount *m, const node *n, struct stat *st);
 object_meta new_meta(mount *m, fuse_req_t req, mode_t mode);
-void       seen_add(mount *m, slice key);
-bool       seen_has(const mount *m, slice key);
+void        seen_add(mount *m, slice key);
+bool        seen_has(const mount *m, slice key);
 
 /* ---- files (file.c); mu held ---- */
 chr_status file_load(mount *m, node *n);
@@ -140,14 +141,14 @@ chr_status files_flush_all(mount *m);
 chr_status invalidate_start(mount *m);
 void       invalidate_stop(mount *m);
 
-void fs_init_ops(struct fuse_lowlevel_ops *ops);
-void ops_attr_init(struct fuse_lowlevel_ops *ops);
-void ops_name_init(struct fuse_lowlevel_ops *ops);
-void ops_file_init(struct fuse_lowlevel_ops *ops);
-void ops_dir_init(struct fuse_lowlevel_ops *ops);
-void ops_xattr_init(struct fuse_lowlevel_ops *ops);
-void reply_entry(mount *m, fuse_req_t req, node *n);
-void fill_entry(mount *m, node *n, struct fuse_entry_param *e);
+void   fs_init_ops(struct fuse_lowlevel_ops *ops);
+void   ops_attr_init(struct fuse_lowlevel_ops *ops);
+void   ops_name_init(struct fuse_lowlevel_ops *ops);
+void   ops_file_init(struct fuse_lowlevel_ops *ops);
+void   ops_dir_init(struct fuse_lowlevel_ops *ops);
+void   ops_xattr_init(struct fuse_lowlevel_ops *ops);
+void   reply_entry(mount *m, fuse_req_t req, node *n);
+void   fill_entry(mount *m, node *n, struct fuse_entry_param *e);
 double cache_seconds(mount *m, const node *n);
 
 /* ---- control.c ---- */

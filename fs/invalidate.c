@@ -34,7 +34,7 @@ static bool on_change(void *arg, const change *c)
     if (c->kind != CHANGE_RANGE && !may_be_known(m, c->key)) return false;
     size_t          len = c->kind == CHANGE_RANGE ? 0 : c->key.len;
     struct pending *p = malloc(sizeof *p + len + 1);
-    if (!p) return false;   /* the caches' day of life is then the bound */
+    if (!p) return false; /* the caches' day of life is then the bound */
     *p = (struct pending){ .kind = c->kind, .seq = c->seq, .len = len };
     if (len) memcpy(p->key, c->key.data, len);
     pthread_mutex_lock(&m->queue_mu);
@@ -47,7 +47,7 @@ static bool on_change(void *arg, const change *c)
 
 /* What to tell the kernel, gathered under mu and told without it. */
 typedef struct notice {
-    uint64_t parent, ino;   /* 0: none */
+    uint64_t parent, ino; /* 0: none */
     char     name[NAME_BYTES_MAX + 1];
 } notice;
 typedef struct notices {
@@ -87,7 +87,7 @@ static void trace(mount *m, slice key, notices *l)
             n->generation++;
         }
         if (n && n->kind == NODE_FILE) note(l, 0, n->ino, "");
-        if (n && n->kind == NODE_DIR && last) {   /* its value is the file in it */
+        if (n && n->kind == NODE_DIR && last) { /* its value is the file in it */
             node *self = node_find(m, n, NAME_SELF);
             note(l, n->ino, self ? self->ino : 0, NAME_SELF);
         }
@@ -132,8 +132,10 @@ static void invalidate(mount *m, struct pending *first)
     pthread_rwlock_unlock(&m->barrier);
     pthread_mutex_lock(&m->mu);
     for (struct pending *p = first; p; p = p->next) {
-        if (p->kind == CHANGE_RANGE) trace_all(m, &l);
-        else trace(m, chr_bytes(p->key, p->len), &l);
+        if (p->kind == CHANGE_RANGE)
+            trace_all(m, &l);
+        else
+            trace(m, chr_bytes(p->key, p->len), &l);
     }
     pthread_mutex_unlock(&m->mu);
     tell(m, &l);

@@ -62,8 +62,9 @@ chr_status fs_commit(mount *m, txn *t)
 static void op_init(void *userdata, struct fuse_conn_info *c)
 {
     (void)userdata;
-    c->want |= c->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS |
-                             FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_ASYNC_READ | FUSE_CAP_CACHE_SYMLINKS);
+    c->want |= c->capable &
+               (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS |
+                FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_ASYNC_READ | FUSE_CAP_CACHE_SYMLINKS);
     c->want &= ~(unsigned)(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_AUTO_INVAL_DATA);
     c->max_write = MAX_WRITE;
 }
@@ -73,21 +74,23 @@ static void op_init(void *userdata, struct fuse_conn_info *c)
 static chr_status check_mount_point(const char *path)
 {
     struct stat s;
-    DIR        *d = opendir(path);   /* stat would be answered from the kernel's cache */
+    DIR        *d = opendir(path); /* stat would be answered from the kernel's cache */
     if (!d && errno == ENOTCONN) {
         log_line(LOG_INFO, "fs", "taking over the mount point of a dead server", "path=%s", path);
-        (void)detach_mount(path);   /* whether it worked shows below */
+        (void)detach_mount(path); /* whether it worked shows below */
     }
     if (d) closedir(d);
     if (stat(path, &s) != 0) {
-        if (errno == ENOENT) return chr_fail(CHR_INVALID, "the mount point %s does not exist; make it with mkdir", path);
+        if (errno == ENOENT)
+            return chr_fail(CHR_INVALID, "the mount point %s does not exist; make it with mkdir", path);
         return chr_fail(CHR_INVALID, "cannot use the mount point %s: %s", path, strerror(errno));
     }
     if (!S_ISDIR(s.st_mode)) return chr_fail(CHR_INVALID, "the mount point %s is not a directory", path);
     d = opendir(path);
     if (!d) return chr_fail(CHR_INVALID, "cannot look into the mount point %s: %s", path, strerror(errno));
     bool empty = true;
-    for (struct dirent *x; (x = readdir(d));) empty = empty && (strcmp(x->d_name, ".") == 0 || strcmp(x->d_name, "..") == 0);
+    for (struct dirent *x; (x = readdir(d));)
+        empty = empty && (strcmp(x->d_name, ".") == 0 || strcmp(x->d_name, "..") == 0);
     closedir(d);
     return empty ? CHR_OK : chr_fail(CHR_INVALID, "the mount point %s is not empty; mount on an empty directory", path);
 }
@@ -106,7 +109,8 @@ static void *loop(void *arg)
     }
     free(in.mem);
     fuse_session_exit(m->session);
-    if (atomic_fetch_sub(&m->running, 1) == 1 && !m->stopping && m->options.on_unmounted && !atomic_exchange(&m->told, true))
+    if (atomic_fetch_sub(&m->running, 1) == 1 && !m->stopping && m->options.on_unmounted &&
+        !atomic_exchange(&m->told, true))
         m->options.on_unmounted(m->options.unmounted_arg);
     return NULL;
 }
@@ -117,8 +121,10 @@ static void remove_leftovers(mount *m)
     txn *t = txn_begin(m->store, NULL, 0);
     if (!t) return;
     txn_set_origin(t, m);
-    if (txn_delete_range(t, OBJECT_KEY, chr_str(UNLINKED_PREFIX), chr_str(".chronos/unlinked0")) == CHR_OK) (void)txn_commit(t, NULL);
-    else txn_abort(t);
+    if (txn_delete_range(t, OBJECT_KEY, chr_str(UNLINKED_PREFIX), chr_str(".chronos/unlinked0")) == CHR_OK)
+        (void)txn_commit(t, NULL);
+    else
+        txn_abort(t);
 }
 
 static void mount_free(mount *m)
@@ -156,13 +162,14 @@ chr_status mount_start(store *s, const mount_options *options, mount **out)
     ops_name_init(&ops);
     ops_dir_init(&ops);
     ops_xattr_init(&ops);
-    char              settings[256];
-    char             *argv[] = { (char *)(uintptr_t)"chronos", (char *)(uintptr_t)"-o", settings, NULL };
-    struct fuse_args  args = FUSE_ARGS_INIT(3, argv);
-    snprintf(settings, sizeof settings, "fsname=chronos,subtype=chronos,default_permissions%s%s", options->allow_other ? ",allow_other" : "",
-             options->read_only ? ",ro" : "");
+    char             settings[256];
+    char            *argv[] = { (char *)(uintptr_t) "chronos", (char *)(uintptr_t) "-o", settings, NULL };
+    struct fuse_args args = FUSE_ARGS_INIT(3, argv);
+    snprintf(settings, sizeof settings, "fsname=chronos,subtype=chronos,default_permissions%s%s",
+             options->allow_other ? ",allow_other" : "", options->read_only ? ",ro" : "");
     st = nodes_init(m);
-    if (st == CHR_OK && !(m->mount_point = realpath(options->mount_point, NULL))) st = chr_errno(errno, "find", options->mount_point);
+    if (st == CHR_OK && !(m->mount_point = realpath(options->mount_point, NULL)))
+        st = chr_errno(errno, "find", options->mount_point);
     if (st == CHR_OK && !(m->session = fuse_session_new(&args, &ops, sizeof ops, m)))
         st = chr_fail(CHR_IO, "cannot prepare a FUSE session");
     fuse_opt_free_args(&args);
@@ -198,7 +205,8 @@ void mount_stop(mount *m)
     pthread_rwlock_rdlock(&m->barrier);
     pthread_mutex_lock(&m->mu);
     if (files_flush_all(m) != CHR_OK)
-        log_line(LOG_ERROR, "fs", "not all that was written to open files reached the store", "reason=\"%s\"", chr_message());
+        log_line(LOG_ERROR, "fs", "not all that was written to open files reached the store", "reason=\"%s\"",
+                 chr_message());
     pthread_mutex_unlock(&m->mu);
     pthread_rwlock_unlock(&m->barrier);
     fuse_session_exit(m->session);

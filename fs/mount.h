@@ -7,12 +7,12 @@
 typedef struct mount mount;
 
 typedef struct mount_options {
-    const char *mount_point;     /* an empty directory that exists; a stale mount of a dead server is taken over */
+    const char *mount_point; /* an empty directory that exists; a stale mount of a dead server is taken over */
     bool        read_only;
     bool        allow_other;
     /* The mount has ended from outside (umount); must not block. Not called for mount_stop. */
     void (*on_unmounted)(void *arg);
-    void  *unmounted_arg;
+    void *unmounted_arg;
 } mount_options;
 
 /* Mounts and serves from threads of its own; when it returns CHR_OK the tree can be used. CHR_INVALID: the mount point is

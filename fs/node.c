@@ -20,7 +20,7 @@ static void grow_tables(mount *m)
 {
     size_t buckets = m->buckets * 2;
     node **by_ino = calloc(buckets, sizeof *by_ino), **by_name = calloc(buckets, sizeof *by_name);
-    if (!by_ino || !by_name) {   /* longer chains, then */
+    if (!by_ino || !by_name) { /* longer chains, then */
         free(by_ino);
         free(by_name);
         return;
@@ -85,8 +85,10 @@ void node_detach(mount *m, node *n)
     node **at = name_bucket(m, parent, n->name);
     while (*at != n) at = &(*at)->next_name;
     *at = n->next_name;
-    if (n->prev_child) n->prev_child->next_child = n->next_child;
-    else parent->children = n->next_child;
+    if (n->prev_child)
+        n->prev_child->next_child = n->next_child;
+    else
+        parent->children = n->next_child;
     if (n->next_child) n->next_child->prev_child = n->prev_child;
     n->next_child = n->prev_child = n->next_name = NULL;
     n->parent = NULL;
@@ -130,11 +132,13 @@ static void free_node(mount *m, node *n)
 void node_release(mount *m, node *n)
 {
     if (n == m->root || n->lookups || n->opens || n->refs || (n->dirty && !n->unlinked)) return;
-    if (n->unlinked && n->in_store && n->kind == NODE_FILE) {   /* a big file that was unlinked while open */
+    if (n->unlinked && n->in_store && n->kind == NODE_FILE) { /* a big file that was unlinked while open */
         slice key = buf_slice(&n->key);
         txn  *t = txn_begin(m->store, &key, 1);
-        if (t && txn_delete(t, OBJECT_KEY, key, NULL) == CHR_OK) (void)txn_commit(t, NULL);
-        else if (t) txn_abort(t);
+        if (t && txn_delete(t, OBJECT_KEY, key, NULL) == CHR_OK)
+            (void)txn_commit(t, NULL);
+        else if (t)
+            txn_abort(t);
         n->in_store = false;
     }
     node_detach(m, n);
@@ -165,7 +169,7 @@ void nodes_free(mount *m)
 /* ---- names the kernel has asked for ---- */
 
 static uint64_t seen_bit(slice key) { return hash64(key) & (SEEN_BITS - 1); }
-void seen_add(mount *m, slice key)
+void            seen_add(mount *m, slice key)
 {
     uint64_t bit = seen_bit(key);
     atomic_fetch_or_explicit(&m->seen[bit / 64], UINT64_C(1) << bit % 64, memory_order_seq_cst);
@@ -184,13 +188,17 @@ chr_status node_key(const node *parent, const char *name, bool dir, buf *key, bo
 {
     key->len = 0;
     *partial = false;
-    if (strlen(name) > NAME_BYTES_MAX) return chr_fail(CHR_TOO_BIG, "the key's name has more than %d bytes", NAME_BYTES_MAX);
+    if (strlen(name) > NAME_BYTES_MAX)
+        return chr_fail(CHR_TOO_BIG, "the key's name has more than %d bytes", NAME_BYTES_MAX);
     if (!buf_append_slice(key, buf_slice(&parent->key))) return chr_nomem();
-    if (!path_decode(place_of(parent), name, key, partial)) return chr_fail(CHR_INVALID, "%s is not how a name is spelt", name);
+    if (!path_decode(place_of(parent), name, key, partial))
+        return chr_fail(CHR_INVALID, "%s is not how a name is spelt", name);
     if (*partial && !dir) return chr_fail(CHR_INVALID, "%s stands for a piece of a longer name", name);
     if (dir && !*partial && !buf_append_byte(key, '/')) return chr_nomem();
     size_t limit = CHR_KEY_MAX + (dir && !*partial);
-    return key->len <= limit ? CHR_OK : chr_fail(CHR_TOO_BIG, "the key has %zu bytes; at most %u are allowed", key->len, CHR_KEY_MAX);
+    return key->len <= limit
+               ? CHR_OK
+               : chr_fail(CHR_TOO_BIG, "the key has %zu bytes; at most %u are allowed", key->len, CHR_KEY_MAX);
 }
 
 slice dir_key(const node *dir)
@@ -205,7 +213,9 @@ chr_status dir_exists(mount *m, slice prefix, bool *exists)
     store_iter *it;
     *exists = false;
     slice      record = chr_bytes(prefix.data, prefix.len ? prefix.len - 1 : 0);
-    chr_status st = prefix.len && prefix.data[prefix.len - 1] == '/' ? store_stat(m->store, NULL, OBJECT_DIR, record, NULL, NULL) : CHR_NOT_FOUND;
+    chr_status st = prefix.len && prefix.data[prefix.len - 1] == '/'
+                        ? store_stat(m->store, NULL, OBJECT_DIR, record, NULL, NULL)
+                        : CHR_NOT_FOUND;
     if (st == CHR_OK) *exists = true;
     if (st != CHR_NOT_FOUND) return st;
     for (int space = OBJECT_KEY; space <= OBJECT_DIR && !*exists; space++) {
@@ -254,13 +264,17 @@ object_meta new_meta(mount *m, fuse_req_t req, mode_t mode)
 
 static chr_status lookup_control(mount *m, node *parent, const char *name, node **out)
 {
-    if (parent == m->root) *out = node_new(m, parent, name, NODE_CONTROL_DIR);
-    else if (strcmp(name, "stats") == 0) *out = node_new(m, parent, name, NODE_CONTROL_FILE);
-    else return CHR_NOT_FOUND;
+    if (parent == m->root)
+        *out = node_new(m, parent, name, NODE_CONTROL_DIR);
+    else if (strcmp(name, "stats") == 0)
+        *out = node_new(m, parent, name, NODE_CONTROL_FILE);
+    else
+        return CHR_NOT_FOUND;
     return *out ? CHR_OK : chr_nomem();
 }
 
-static chr_status make_node(mount *m, node *parent, const char *name, node_kind kind, slice key, bool partial, node **out)
+static chr_status make_node(mount *m, node *parent, const char *name, node_kind kind, slice key, bool partial,
+                            node **out)
 {
     node *n = node_new(m, parent, name, kind);
     if (!n) return chr_nomem();
@@ -275,14 +289,14 @@ static chr_status make_node(mount *m, node *parent, const char *name, node_kind 
 
 chr_status node_lookup(mount *m, node *parent, const char *name, node **out)
 {
-    bool       partial, exists;
-    buf        key = { 0 };
-    node      *n = node_find(m, parent, name);
+    bool  partial, exists;
+    buf   key = { 0 };
+    node *n = node_find(m, parent, name);
     if (parent->kind == NODE_CONTROL_DIR || (parent == m->root && strcmp(name, ".chronos") == 0)) {
         *out = n;
         return n ? CHR_OK : lookup_control(m, parent, name, out);
     }
-    if (n && n->kind == NODE_FILE && n->dirty) {   /* it may not be in the store yet */
+    if (n && n->kind == NODE_FILE && n->dirty) { /* it may not be in the store yet */
         *out = n;
         return CHR_OK;
     }
@@ -306,7 +320,7 @@ chr_status node_lookup(mount *m, node *parent, const char *name, node **out)
     if (st != CHR_OK) goto out;
     if (!exists && n && n->kind == NODE_DIR && dir_has_children_in_memory(n)) exists = true;
     if (exists) {
-        if (n && n->kind != NODE_DIR) {   /* a key that has become a directory */
+        if (n && n->kind != NODE_DIR) { /* a key that has become a directory */
             node_detach(m, n);
             n = NULL;
         }
@@ -353,7 +367,8 @@ void node_stat(mount *m, const node *n, struct stat *st)
     st->st_blksize = CHUNK_BYTES;
     if (n->kind == NODE_DIR || n->kind == NODE_CONTROL_DIR) {
         slice key = n->kind == NODE_DIR ? dir_key(n) : chr_bytes("", 0);
-        if (n == m->root || n->kind != NODE_DIR || n->partial || store_stat(m->store, NULL, OBJECT_DIR, key, &meta, NULL) != CHR_OK) {
+        if (n == m->root || n->kind != NODE_DIR || n->partial ||
+            store_stat(m->store, NULL, OBJECT_DIR, key, &meta, NULL) != CHR_OK) {
             meta = object_meta_default(m->store, 1);
             meta.mode = S_IFDIR | 0755;
             meta.mtime_ns = meta.atime_ns = meta.ctime_ns = 0;

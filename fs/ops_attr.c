@@ -22,7 +22,7 @@ void reply_entry(mount *m, fuse_req_t req, node *n)
     struct fuse_entry_param e;
     fill_entry(m, n, &e);
     n->lookups++;
-    if (fuse_reply_entry(req, &e) != 0) n->lookups--;   /* the request was interrupted: the kernel has no reference */
+    if (fuse_reply_entry(req, &e) != 0) n->lookups--; /* the request was interrupted: the kernel has no reference */
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -33,7 +33,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     if (st == CHR_OK) {
         reply_entry(m, req, n);
     } else if (st == CHR_NOT_FOUND || st == CHR_INVALID) {
-        struct fuse_entry_param e = { .entry_timeout = CACHE_SECONDS };   /* ino 0: remember that it is not there */
+        struct fuse_entry_param e = { .entry_timeout = CACHE_SECONDS }; /* ino 0: remember that it is not there */
         fuse_reply_entry(req, &e);
     } else {
         fuse_reply_err(req, fs_errno(st));
@@ -77,8 +77,10 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     node      *n = node_of(m, ino);
     chr_status st = n ? CHR_OK : CHR_NOT_FOUND;
     if (st == CHR_OK && n->kind == NODE_FILE && !n->dirty && !(n->unlinked && !n->in_store)) st = file_load(m, n);
-    if (st == CHR_OK) reply_attr(m, req, n);
-    else fuse_reply_err(req, fs_errno(st));
+    if (st == CHR_OK)
+        reply_attr(m, req, n);
+    else
+        fuse_reply_err(req, fs_errno(st));
     fs_end(m);
 }
 
@@ -125,23 +127,29 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int se
     node      *n = node_of(m, ino);
     chr_status st = n ? CHR_OK : CHR_NOT_FOUND;
     int        rest = set & ~FUSE_SET_ATTR_SIZE;
-    if (st == CHR_OK && (n->kind == NODE_CONTROL_DIR || n->kind == NODE_CONTROL_FILE)) st = CHR_OK;   /* as > does; it changes nothing */
+    if (st == CHR_OK && (n->kind == NODE_CONTROL_DIR || n->kind == NODE_CONTROL_FILE))
+        st = CHR_OK; /* as > does; it changes nothing */
     else if (st == CHR_OK && n->kind == NODE_DIR) {
         slice key = dir_key(n);
-        if (n == m->root || n->partial) st = chr_fail(CHR_INVALID, "the attributes of this directory are fixed");
-        else st = commit_meta(m, OBJECT_DIR, key, attr, set);
+        if (n == m->root || n->partial)
+            st = chr_fail(CHR_INVALID, "the attributes of this directory are fixed");
+        else
+            st = commit_meta(m, OBJECT_DIR, key, attr, set);
     } else if (st == CHR_OK) {
         if (set & FUSE_SET_ATTR_SIZE) st = file_truncate(m, n, (uint64_t)attr->st_size);
         /* An open file takes its attributes with it when it is closed; otherwise they go to the store now. */
-        if (st == CHR_OK && rest && (n->dirty || n->unlinked)) change_meta(m, &n->meta, attr, set);
+        if (st == CHR_OK && rest && (n->dirty || n->unlinked))
+            change_meta(m, &n->meta, attr, set);
         else if (st == CHR_OK && rest) {
             st = commit_meta(m, OBJECT_KEY, buf_slice(&n->key), attr, set);
             if (st == CHR_OK) st = file_load(m, n);
         }
         if (st == CHR_OK && (set & FUSE_SET_ATTR_SIZE) && !fi && n->opens == 0) st = file_flush(m, n, NULL);
     }
-    if (st == CHR_OK) reply_attr(m, req, n);
-    else fuse_reply_err(req, fs_errno(st));
+    if (st == CHR_OK)
+        reply_attr(m, req, n);
+    else
+        fuse_reply_err(req, fs_errno(st));
     fs_end(m);
 }
 
@@ -158,8 +166,10 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
     v.f_bfree = v.f_bavail = free_bytes / v.f_frsize;
     v.f_files = stats.keys_estimate + free_bytes / v.f_frsize;
     v.f_ffree = v.f_favail = free_bytes / v.f_frsize;
-    if (st == CHR_OK) fuse_reply_statfs(req, &v);
-    else fuse_reply_err(req, fs_errno(st));
+    if (st == CHR_OK)
+        fuse_reply_statfs(req, &v);
+    else
+        fuse_reply_err(req, fs_errno(st));
     fs_end(m);
 }
 

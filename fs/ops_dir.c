@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 typedef struct listing {
-    buf     names;      /* each u8 is it a directory, then its zero-ended text */
-    size_t *at;         /* offsets into names */
+    buf     names; /* each u8 is it a directory, then its zero-ended text */
+    size_t *at;    /* offsets into names */
     size_t  n, cap;
 } listing;
 
@@ -65,7 +65,7 @@ static chr_status list_space(mount *m, const node *dir, object_space space, list
             chr_iter_next(it);
             continue;
         }
-        bool below = !piece && used < rest.len;   /* a slash follows */
+        bool below = !piece && used < rest.len; /* a slash follows */
         if (!add(l, name, piece || below || space == OBJECT_DIR)) {
             st = chr_nomem();
             break;
@@ -74,7 +74,7 @@ static chr_status list_space(mount *m, const node *dir, object_space space, list
             chr_iter_next(it);
             continue;
         }
-        next.len = 0;   /* '0' comes right after '/' */
+        next.len = 0; /* '0' comes right after '/' */
         if (!buf_append_slice(&next, prefix) || !buf_append(&next, rest.data, used) || !buf_append_byte(&next, '0')) {
             st = chr_nomem();
             break;
@@ -143,8 +143,10 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, 
     size_t     used = 0;
     chr_status st = n && out ? CHR_OK : chr_nomem();
     if (st == CHR_OK && offset == 0) {
-        if (n->kind == NODE_DIR) st = take_listing(m, n, l);
-        else if (!add(l, "stats", false)) st = chr_nomem();
+        if (n->kind == NODE_DIR)
+            st = take_listing(m, n, l);
+        else if (!add(l, "stats", false))
+            st = chr_nomem();
     }
     for (uint64_t i = (uint64_t)offset; st == CHR_OK && i < l->n + 2; i++) {
         struct fuse_entry_param e = { 0 };
@@ -154,8 +156,8 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, 
         e.attr.st_ino = i == 0 ? ino : UINT32_MAX;
         if (plus && i >= 2) {
             chr_status found = node_lookup(m, n, name, &child);
-            if (found == CHR_NOT_FOUND) continue;   /* gone since */
-            if (found != CHR_OK) child = NULL;      /* it is listed all the same, and a look at it will say what is wrong */
+            if (found == CHR_NOT_FOUND) continue; /* gone since */
+            if (found != CHR_OK) child = NULL; /* it is listed all the same, and a look at it will say what is wrong */
             if (child) fill_entry(m, child, &e);
         }
         size_t room = size - used;
@@ -168,8 +170,10 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, 
         if (child) child->lookups++;
         used += need;
     }
-    if (st == CHR_OK) fuse_reply_buf(req, out, used);
-    else fuse_reply_err(req, fs_errno(st));
+    if (st == CHR_OK)
+        fuse_reply_buf(req, out, used);
+    else
+        fuse_reply_err(req, fs_errno(st));
     free(out);
     fs_end(m);
 }

@@ -16,9 +16,12 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
     chr_status st = p ? node_lookup(m, p, name, &n) : CHR_NOT_FOUND;
     int        error = 0;
     if (st == CHR_OK) {
-        if (fi->flags & O_EXCL) error = EEXIST;
-        else if (n->kind != NODE_FILE) error = EISDIR;
-        else if (fi->flags & O_TRUNC) error = fs_errno(file_truncate(m, n, 0));
+        if (fi->flags & O_EXCL)
+            error = EEXIST;
+        else if (n->kind != NODE_FILE)
+            error = EISDIR;
+        else if (fi->flags & O_TRUNC)
+            error = fs_errno(file_truncate(m, n, 0));
     } else if (st != CHR_NOT_FOUND) {
         error = fs_errno(st);
     } else if (!p || p->kind != NODE_DIR) {
@@ -83,8 +86,10 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
         }
         error = st == CHR_OK ? 0 : fs_errno(st);
     }
-    if (error) fuse_reply_err(req, error);
-    else reply_entry(m, req, n);
+    if (error)
+        fuse_reply_err(req, error);
+    else
+        reply_entry(m, req, n);
     chr_buf_free(&key);
     fs_end(m);
 }
@@ -95,7 +100,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     node      *n = node_of(m, ino);
     chr_status st = n ? CHR_OK : CHR_NOT_FOUND;
     if (st == CHR_OK && n->kind == NODE_CONTROL_FILE) {
-        fi->direct_io = 1;   /* its size is not known before it is read */
+        fi->direct_io = 1; /* its size is not known before it is read */
     } else if (st == CHR_OK) {
         if (!n->dirty && !(n->unlinked && !n->in_store)) st = file_load(m, n);
         if (st == CHR_OK && (fi->flags & O_TRUNC) && is_writing(fi->flags)) st = file_truncate(m, n, 0);
@@ -129,8 +134,10 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, s
         if (!n->dirty && !(n->unlinked && !n->in_store)) st = file_load(m, n);
         if (st == CHR_OK) st = file_read(m, n, (uint64_t)offset, to, size, &got);
     }
-    if (st == CHR_OK) fuse_reply_buf(req, to, got);
-    else fuse_reply_err(req, fs_errno(st));
+    if (st == CHR_OK)
+        fuse_reply_buf(req, to, got);
+    else
+        fuse_reply_err(req, fs_errno(st));
     free(to);
     chr_buf_free(&text);
     fs_end(m);
@@ -142,7 +149,8 @@ static chr_status make_durable(mount *m, node *n)
     return st == CHR_OK ? db_wait_durable(store_db(m->store), db_last_seq(store_db(m->store))) : st;
 }
 
-static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset, struct fuse_file_info *fi)
+static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+                     struct fuse_file_info *fi)
 {
     mount     *m = fs_begin(req);
     node      *n = node_of(m, ino);
@@ -151,8 +159,10 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
     if (st == CHR_OK && (fi->flags & (O_SYNC | O_DSYNC))) st = make_durable(m, n);
     /* Pages of a mapping come back after the file was closed: nobody else would write them out. */
     if (st == CHR_OK && (fi->writepage || n->opens == 0)) st = file_flush(m, n, NULL);
-    if (st == CHR_OK) fuse_reply_write(req, size);
-    else fuse_reply_err(req, fs_errno(st));
+    if (st == CHR_OK)
+        fuse_reply_write(req, size);
+    else
+        fuse_reply_err(req, fs_errno(st));
     fs_end(m);
 }
 
@@ -177,8 +187,8 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
     node      *n = node_of(m, ino);
     uint64_t   seq = 0;
     chr_status st = n && n->kind == NODE_FILE ? file_flush(m, n, &seq) : CHR_OK;
-    uint64_t   last = db_last_seq(store_db(m->store));   /* what was flushed before counts too */
-    pthread_mutex_unlock(&m->mu);                        /* others need not wait for the disk */
+    uint64_t   last = db_last_seq(store_db(m->store)); /* what was flushed before counts too */
+    pthread_mutex_unlock(&m->mu);                      /* others need not wait for the disk */
     if (st == CHR_OK) st = db_wait_durable(store_db(m->store), last);
     pthread_mutex_lock(&m->mu);
     fuse_reply_err(req, st == CHR_OK ? 0 : fs_errno(st));
@@ -192,21 +202,24 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     node  *n = node_of(m, ino);
     if (n) {
         if (n->opens) n->opens--;
-        if (n->kind == NODE_FILE && n->opens == 0) (void)file_flush(m, n, NULL);   /* flush has reported what there was to report */
+        if (n->kind == NODE_FILE && n->opens == 0)
+            (void)file_flush(m, n, NULL); /* flush has reported what there was to report */
         node_release(m, n);
     }
     fuse_reply_err(req, 0);
     fs_end(m);
 }
 
-static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length, struct fuse_file_info *fi)
+static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
+                         struct fuse_file_info *fi)
 {
     (void)fi;
-    mount     *m = fs_begin(req);
-    node      *n = node_of(m, ino);
-    int        error = n && n->kind == NODE_FILE ? 0 : ENOENT;
+    mount *m = fs_begin(req);
+    node  *n = node_of(m, ino);
+    int    error = n && n->kind == NODE_FILE ? 0 : ENOENT;
     if (!error && mode != 0) error = EOPNOTSUPP;
-    if (!error && (uint64_t)(offset + length) > n->meta.size) error = fs_errno(file_truncate(m, n, (uint64_t)(offset + length)));
+    if (!error && (uint64_t)(offset + length) > n->meta.size)
+        error = fs_errno(file_truncate(m, n, (uint64_t)(offset + length)));
     fuse_reply_err(req, error);
     fs_end(m);
 }

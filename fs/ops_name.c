@@ -7,7 +7,7 @@
 static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
 {
     (void)ino, (void)parent, (void)name;
-    fuse_reply_err(req, EPERM);   /* a key has one path, as on FAT */
+    fuse_reply_err(req, EPERM); /* a key has one path, as on FAT */
 }
 
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
@@ -28,14 +28,18 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
         if (t) {
             txn_set_origin(t, m);
             st = txn_set_meta(t, OBJECT_DIR, key, &meta);
-            if (st == CHR_OK) st = fs_commit(m, t);
-            else txn_abort(t);
+            if (st == CHR_OK)
+                st = fs_commit(m, t);
+            else
+                txn_abort(t);
         }
         if (st == CHR_OK) st = node_lookup(m, p, name, &n);
     }
     if (!error && st != CHR_OK) error = fs_errno(st);
-    if (error) fuse_reply_err(req, error);
-    else reply_entry(m, req, n);
+    if (error)
+        fuse_reply_err(req, error);
+    else
+        reply_entry(m, req, n);
     chr_buf_free(&prefix);
     fs_end(m);
 }
@@ -57,14 +61,18 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
         if (t) {
             txn_set_origin(t, m);
             st = txn_put(t, k, &meta, chr_str(target));
-            if (st == CHR_OK) st = fs_commit(m, t);
-            else txn_abort(t);
+            if (st == CHR_OK)
+                st = fs_commit(m, t);
+            else
+                txn_abort(t);
         }
         if (st == CHR_OK) st = node_lookup(m, p, name, &n);
     }
     if (!error && st != CHR_OK) error = fs_errno(st);
-    if (error) fuse_reply_err(req, error);
-    else reply_entry(m, req, n);
+    if (error)
+        fuse_reply_err(req, error);
+    else
+        reply_entry(m, req, n);
     chr_buf_free(&key);
     fs_end(m);
 }
@@ -74,10 +82,13 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
     mount     *m = fs_begin(req);
     node      *n = node_of(m, ino);
     buf        target = { 0 };
-    chr_status st = n && n->kind == NODE_FILE ? store_get(m->store, NULL, buf_slice(&n->key), &target, NULL, NULL) : CHR_NOT_FOUND;
+    chr_status st =
+        n && n->kind == NODE_FILE ? store_get(m->store, NULL, buf_slice(&n->key), &target, NULL, NULL) : CHR_NOT_FOUND;
     if (st == CHR_OK && !buf_append_byte(&target, 0)) st = chr_nomem();
-    if (st == CHR_OK) fuse_reply_readlink(req, target.data);
-    else fuse_reply_err(req, fs_errno(st));
+    if (st == CHR_OK)
+        fuse_reply_readlink(req, target.data);
+    else
+        fuse_reply_err(req, fs_errno(st));
     chr_buf_free(&target);
     fs_end(m);
 }
@@ -85,8 +96,8 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 /* Takes a file's name and object away; who has it open keeps its contents. */
 static chr_status remove_file(mount *m, node *n)
 {
-    node      *parent = n->parent;
-    buf        key = { 0 };
+    node *parent = n->parent;
+    buf   key = { 0 };
     if (!buf_set(&key, buf_slice(&n->key))) return chr_nomem();
     bool       stored = n->in_store;
     chr_status st = file_keep_contents(m, n);
@@ -98,8 +109,10 @@ static chr_status remove_file(mount *m, node *n)
             txn_set_origin(t, m);
             st = txn_delete(t, OBJECT_KEY, keys[0], NULL);
             if (st == CHR_OK) st = dir_keep(m, t, parent);
-            if (st == CHR_OK) st = fs_commit(m, t);
-            else txn_abort(t);
+            if (st == CHR_OK)
+                st = fs_commit(m, t);
+            else
+                txn_abort(t);
         }
     }
     chr_buf_free(&key);
@@ -128,7 +141,8 @@ static chr_status dir_is_empty(mount *m, node *n, bool *empty)
     *empty = !dir_has_children_in_memory(n);
     for (int space = OBJECT_KEY; space <= OBJECT_DIR && *empty; space++) {
         store_iter *it;
-        chr_status  st = store_iter_new(m->store, NULL, (object_space)space, buf_slice(&n->key), chr_bytes(NULL, 0), &it);
+        chr_status  st =
+            store_iter_new(m->store, NULL, (object_space)space, buf_slice(&n->key), chr_bytes(NULL, 0), &it);
         if (st != CHR_OK) return st;
         chr_iter_first(it);
         *empty = !chr_iter_valid(it) || !slice_has_prefix(chr_iter_key(it), buf_slice(&n->key));
@@ -149,7 +163,8 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
     if (!error && n->kind != NODE_DIR) error = n->kind == NODE_FILE ? ENOTDIR : EPERM;
     if (!error) error = fs_errno(dir_is_empty(m, n, &empty));
     /* With a value of its own it would turn into a file, which rmdir must not do. */
-    if (!error && (!empty || store_stat(m->store, NULL, OBJECT_KEY, dir_key(n), NULL, NULL) == CHR_OK)) error = ENOTEMPTY;
+    if (!error && (!empty || store_stat(m->store, NULL, OBJECT_KEY, dir_key(n), NULL, NULL) == CHR_OK))
+        error = ENOTEMPTY;
     if (!error) {
         slice keys[2] = { dir_key(n), dir_key(p) };
         txn  *t = txn_begin(m->store, keys, 2);
@@ -158,8 +173,10 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
             txn_set_origin(t, m);
             st = txn_delete(t, OBJECT_DIR, keys[0], NULL);
             if (st == CHR_OK) st = dir_keep(m, t, p);
-            if (st == CHR_OK) st = fs_commit(m, t);
-            else txn_abort(t);
+            if (st == CHR_OK)
+                st = fs_commit(m, t);
+            else
+                txn_abort(t);
         }
         error = fs_errno(st);
     }
@@ -188,7 +205,8 @@ static chr_status rekey_below(node *dir, slice from, slice to)
     for (node *c = dir->children; c; c = c->next_child) {
         buf key = { 0 };
         if (slice_has_prefix(buf_slice(&c->key), from)) {
-            if (!buf_append_slice(&key, to) || !buf_append_slice(&key, slice_from(buf_slice(&c->key), from.len))) return chr_nomem();
+            if (!buf_append_slice(&key, to) || !buf_append_slice(&key, slice_from(buf_slice(&c->key), from.len)))
+                return chr_nomem();
             chr_buf_free(&c->key);
             c->key = key;
         }
@@ -204,11 +222,14 @@ static chr_status move_space(mount *m, txn *t, object_space space, slice from, s
     buf         key = { 0 };
     chr_status  st = store_iter_new(m->store, NULL, space, from, chr_bytes(NULL, 0), &it);
     if (st != CHR_OK) return st;
-    for (chr_iter_first(it); st == CHR_OK && chr_iter_valid(it) && slice_has_prefix(chr_iter_key(it), from); chr_iter_next(it)) {
+    for (chr_iter_first(it); st == CHR_OK && chr_iter_valid(it) && slice_has_prefix(chr_iter_key(it), from);
+         chr_iter_next(it)) {
         key.len = 0;
         slice rest = slice_from(chr_iter_key(it), from.len);
-        if (!buf_append_slice(&key, to) || !buf_append_slice(&key, rest)) st = chr_nomem();
-        else st = txn_move(t, space, chr_iter_key(it), buf_slice(&key));
+        if (!buf_append_slice(&key, to) || !buf_append_slice(&key, rest))
+            st = chr_nomem();
+        else
+            st = txn_move(t, space, chr_iter_key(it), buf_slice(&key));
     }
     if (st == CHR_OK) st = chr_iter_status(it);
     chr_iter_free(it);
@@ -241,12 +262,15 @@ static int rename_dir(mount *m, node *n, node *to_parent, const char *to_name, n
             txn_set_origin(t, m);
             st = move_space(m, t, OBJECT_KEY, from, buf_slice(&to));
             if (st == CHR_OK) st = move_space(m, t, OBJECT_DIR, from, buf_slice(&to));
-            if (st == CHR_OK) st = dir_keep(m, t, n);   /* so that it has a record to move */
+            if (st == CHR_OK) st = dir_keep(m, t, n); /* so that it has a record to move */
             if (st == CHR_OK) st = txn_move(t, OBJECT_DIR, own, new_own);
-            if (st == CHR_OK && txn_stat(t, OBJECT_KEY, own, NULL) == CHR_OK) st = txn_move(t, OBJECT_KEY, own, new_own);
+            if (st == CHR_OK && txn_stat(t, OBJECT_KEY, own, NULL) == CHR_OK)
+                st = txn_move(t, OBJECT_KEY, own, new_own);
             if (st == CHR_OK) st = dir_keep(m, t, from_parent);
-            if (st == CHR_OK) st = fs_commit(m, t);
-            else txn_abort(t);
+            if (st == CHR_OK)
+                st = fs_commit(m, t);
+            else
+                txn_abort(t);
         }
     }
     if (st == CHR_OK && target) {
@@ -270,12 +294,13 @@ static int rename_dir(mount *m, node *n, node *to_parent, const char *to_name, n
 
 static int rename_file(mount *m, node *n, node *to_parent, const char *to_name, node *target)
 {
-    buf        to = { 0 };
-    bool       partial;
-    bool       self = strcmp(to_name, NAME_SELF) == 0 && to_parent != m->root;
-    node      *from_parent = n->parent;
+    buf   to = { 0 };
+    bool  partial;
+    bool  self = strcmp(to_name, NAME_SELF) == 0 && to_parent != m->root;
+    node *from_parent = n->parent;
     if (target && target->kind != NODE_FILE) return EISDIR;
-    chr_status st = self ? (buf_set(&to, dir_key(to_parent)) ? CHR_OK : chr_nomem()) : node_key(to_parent, to_name, false, &to, &partial);
+    chr_status st = self ? (buf_set(&to, dir_key(to_parent)) ? CHR_OK : chr_nomem())
+                         : node_key(to_parent, to_name, false, &to, &partial);
     /* What is not in the store yet goes there first, so that the rename is one step for everybody. */
     if (st == CHR_OK) st = file_flush(m, n, NULL);
     if (st == CHR_OK && target) st = file_keep_contents(m, target);
@@ -287,8 +312,10 @@ static int rename_file(mount *m, node *n, node *to_parent, const char *to_name, 
             txn_set_origin(t, m);
             st = txn_move(t, OBJECT_KEY, keys[0], keys[1]);
             if (st == CHR_OK) st = dir_keep(m, t, from_parent);
-            if (st == CHR_OK) st = fs_commit(m, t);
-            else txn_abort(t);
+            if (st == CHR_OK)
+                st = fs_commit(m, t);
+            else
+                txn_abort(t);
         }
     }
     if (st == CHR_OK && target) {
@@ -312,20 +339,23 @@ static int rename_file(mount *m, node *n, node *to_parent, const char *to_name, 
     return fs_errno(st);
 }
 
-static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent, const char *new_name, unsigned flags)
+static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent, const char *new_name,
+                      unsigned flags)
 {
     mount     *m = fs_begin(req);
     node      *p = node_of(m, parent), *q = node_of(m, new_parent), *n = NULL, *target = NULL;
     chr_status st = p && q ? node_lookup(m, p, name, &n) : CHR_NOT_FOUND;
     int        error = st == CHR_OK ? 0 : fs_errno(st);
-    if (!error && flags & ~1u) error = EINVAL;   /* RENAME_NOREPLACE is what there is */
+    if (!error && flags & ~1u) error = EINVAL; /* RENAME_NOREPLACE is what there is */
     if (!error && (n->kind == NODE_CONTROL_DIR || n->kind == NODE_CONTROL_FILE || q->kind != NODE_DIR)) error = EPERM;
     if (!error) {
         n->refs++;
         st = node_lookup(m, q, new_name, &target);
         n->refs--;
-        if (st == CHR_NOT_FOUND) target = NULL;
-        else if (st != CHR_OK) error = fs_errno(st);
+        if (st == CHR_NOT_FOUND)
+            target = NULL;
+        else if (st != CHR_OK)
+            error = fs_errno(st);
         if (!error && target && (flags & 1u)) error = EEXIST;
     }
     if (!error && target != n)

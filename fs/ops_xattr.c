@@ -24,7 +24,7 @@ static chr_status load(mount *m, const node *n, buf *list)
     object_space space;
     slice        key;
     list->len = 0;
-    if (!home(m, n, &space, &key)) return CHR_OK;
+    if (!n || !home(m, n, &space, &key)) return CHR_OK;
     if (n->kind == NODE_FILE && !n->in_store) return buf_set(list, buf_slice(&n->xattrs)) ? CHR_OK : chr_nomem();
     chr_status st = store_get_xattrs(m->store, space, key, list);
     return st == CHR_NOT_FOUND ? CHR_OK : st;
@@ -62,22 +62,28 @@ static bool next_xattr(reader *r, slice *name, slice *value)
 
 static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *wanted, size_t size)
 {
-    mount     *m = fs_begin(req);
-    buf        list = { 0 };
-    slice      name, value;
-    bool       found = false;
-    node      *n = node_of(m, ino);
+    mount *m = fs_begin(req);
+    buf    list = { 0 };
+    slice  name, value;
+    bool   found = false;
+    node  *n = node_of(m, ino);
     /* The kernel asks for security.capability before each write: most files have nothing to look for. */
     bool       none = n && n->kind == NODE_FILE && n->loaded && n->in_store && !n->meta.has_xattrs;
     chr_status st = !supported(wanted) || none ? CHR_OK : load(m, n, &list);
     reader     r = reader_of(buf_slice(&list));
     while (st == CHR_OK && !found && next_xattr(&r, &name, &value)) found = slice_equal(name, chr_str(wanted));
-    if (!supported(wanted)) fuse_reply_err(req, EOPNOTSUPP);
-    else if (st != CHR_OK) fuse_reply_err(req, fs_errno(st));
-    else if (!found) fuse_reply_err(req, ENODATA);
-    else if (size == 0) fuse_reply_xattr(req, value.len);
-    else if (size < value.len) fuse_reply_err(req, ERANGE);
-    else fuse_reply_buf(req, value.data, value.len);
+    if (!supported(wanted))
+        fuse_reply_err(req, EOPNOTSUPP);
+    else if (st != CHR_OK)
+        fuse_reply_err(req, fs_errno(st));
+    else if (!found)
+        fuse_reply_err(req, ENODATA);
+    else if (size == 0)
+        fuse_reply_xattr(req, value.len);
+    else if (size < value.len)
+        fuse_reply_err(req, ERANGE);
+    else
+        fuse_reply_buf(req, value.data, value.len);
     chr_buf_free(&list);
     fs_end(m);
 }
@@ -91,10 +97,14 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
     reader     r = reader_of(buf_slice(&list));
     while (st == CHR_OK && next_xattr(&r, &name, &value))
         if (!buf_append_slice(&names, name) || !buf_append_byte(&names, 0)) st = chr_nomem();
-    if (st != CHR_OK) fuse_reply_err(req, fs_errno(st));
-    else if (size == 0) fuse_reply_xattr(req, names.len);
-    else if (size < names.len) fuse_reply_err(req, ERANGE);
-    else fuse_reply_buf(req, names.data, names.len);
+    if (st != CHR_OK)
+        fuse_reply_err(req, fs_errno(st));
+    else if (size == 0)
+        fuse_reply_xattr(req, names.len);
+    else if (size < names.len)
+        fuse_reply_err(req, ERANGE);
+    else
+        fuse_reply_buf(req, names.data, names.len);
     chr_buf_free(&list);
     chr_buf_free(&names);
     fs_end(m);
@@ -110,8 +120,10 @@ static int change_list(mount *m, node *n, const char *wanted, slice new_value, i
     chr_status st = n ? load(m, n, &list) : CHR_NOT_FOUND;
     reader     r = reader_of(buf_slice(&list));
     while (st == CHR_OK && good && next_xattr(&r, &name, &value)) {
-        if (slice_equal(name, chr_str(wanted))) found = true;
-        else good = buf_append_sized(&next, name) && buf_append_sized(&next, value);
+        if (slice_equal(name, chr_str(wanted)))
+            found = true;
+        else
+            good = buf_append_sized(&next, name) && buf_append_sized(&next, value);
     }
     if (st == CHR_OK && new_value.data) {
         if (found && (flags & XATTR_CREATE)) error = EEXIST;
@@ -123,7 +135,7 @@ static int change_list(mount *m, node *n, const char *wanted, slice new_value, i
     if (!error && st == CHR_OK && good) st = save(m, n, buf_slice(&next));
     if (!error && st == CHR_TOO_BIG) error = ENOSPC;
     if (!error) error = good ? fs_errno(st) : ENOMEM;
-    if (!error && n->kind == NODE_FILE) n->meta.has_xattrs = next.len > 0;
+    if (!error && n && n->kind == NODE_FILE) n->meta.has_xattrs = next.len > 0;
     chr_buf_free(&list);
     chr_buf_free(&next);
     return error;
@@ -133,8 +145,10 @@ static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const 
 {
     mount *m = fs_begin(req);
     int    error = EOPNOTSUPP;
-    if (size > XATTR_VALUE_MAX) error = E2BIG;
-    else if (supported(name)) error = change_list(m, node_of(m, ino), name, chr_bytes(value ? value : "", size), flags);
+    if (size > XATTR_VALUE_MAX)
+        error = E2BIG;
+    else if (supported(name))
+        error = change_list(m, node_of(m, ino), name, chr_bytes(value ? value : "", size), flags);
     fuse_reply_err(req, error);
     fs_end(m);
 }

@@ -1,6 +1,6 @@
 #include "fs/path.h"
 
-enum { ESCAPE_BYTES = 2, PIECE_BYTES = 3 };   /* "%=", and "%=+" or "%=-" */
+enum { ESCAPE_BYTES = 2, PIECE_BYTES = 3 }; /* "%=", and "%=+" or "%=-" */
 
 static const char hex_digits[] = "0123456789ABCDEF";
 
@@ -28,7 +28,8 @@ static bool escapes_dot(place dir, slice component, size_t i)
 /* A + or - at the beginning would look like a piece. */
 static bool is_special(place dir, slice component, size_t i)
 {
-    return escapes_dot(dir, component, i) || (i == 0 && !dir.partial && (component.data[0] == '+' || component.data[0] == '-'));
+    return escapes_dot(dir, component, i) ||
+           (i == 0 && !dir.partial && (component.data[0] == '+' || component.data[0] == '-'));
 }
 
 static size_t escaped_size(place dir, slice component, bool whole)
@@ -112,8 +113,8 @@ bool path_decode(place dir, const char *name, buf *raw, bool *piece)
     *piece = text.len > 0 && text.data[0] == '+';
     /* Only one spelling is right: the one that encoding gives. Where a piece is cut depends on the byte that follows: one that is
      * escaped takes three. */
-    buf  decoded = { 0 };
-    bool good = unescape((*piece || last) ? slice_from(text, 1) : text, &decoded), right = false;
+    buf    decoded = { 0 };
+    bool   good = unescape((*piece || last) ? slice_from(text, 1) : text, &decoded), right = false;
     size_t own = decoded.len;
     for (const char *next = *piece ? "x%" : "x"; good && *next && !right; next++) {
         char   again[NAME_BYTES_MAX + 1];
@@ -121,8 +122,8 @@ bool path_decode(place dir, const char *name, buf *raw, bool *piece)
         bool   is_piece;
         decoded.len = own;
         for (int i = 0; good && *piece && i <= NAME_BYTES_MAX; i++) good = buf_append_byte(&decoded, (uint8_t)*next);
-        right = good && path_encode(dir, buf_slice(&decoded), again, &used, &is_piece) && is_piece == *piece && used == own &&
-                strcmp(again, name) == 0;
+        right = good && path_encode(dir, buf_slice(&decoded), again, &used, &is_piece) && is_piece == *piece &&
+                used == own && strcmp(again, name) == 0;
     }
     good = good && right;
     if (good) good = buf_append(raw, decoded.data, own);

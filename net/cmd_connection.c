@@ -5,9 +5,12 @@
 
 void cmd_ping(request *r)
 {
-    if (r->n > 2) reply_wrong_arity(r);
-    else if (r->n == 2) reply_value(r, r->args[1]);
-    else reply_text(r, "PONG");
+    if (r->n > 2)
+        reply_wrong_arity(r);
+    else if (r->n == 2)
+        reply_value(r, r->args[1]);
+    else
+        reply_text(r, "PONG");
 }
 
 void cmd_echo(request *r) { reply_value(r, r->args[1]); }
@@ -28,9 +31,12 @@ void cmd_reset(request *r)
 void cmd_select(request *r)
 {
     int64_t index;
-    if (!parse_int64(r->args[1], &index)) reply_error(r, "ERR value is not an integer or out of range");
-    else if (index != 0) reply_error(r, "ERR DB index is out of range");
-    else reply_ok(r);
+    if (!parse_int64(r->args[1], &index))
+        reply_error(r, "ERR value is not an integer or out of range");
+    else if (index != 0)
+        reply_error(r, "ERR DB index is out of range");
+    else
+        reply_ok(r);
 }
 
 static bool set_name(request *r, slice name)
@@ -49,8 +55,10 @@ void cmd_hello(request *r)
 {
     int64_t version = r->session->resp;
     if (r->n > 1 && (!parse_int64(r->args[1], &version) || version < 2 || version > 3)) {
-        if (parse_int64(r->args[1], &version)) reply_error(r, "NOPROTO unsupported protocol version");
-        else reply_error(r, "ERR Protocol version is not an integer or out of range");
+        if (parse_int64(r->args[1], &version))
+            reply_error(r, "NOPROTO unsupported protocol version");
+        else
+            reply_error(r, "ERR Protocol version is not an integer or out of range");
         return;
     }
     for (size_t i = 2; i < r->n; i++) {
@@ -61,7 +69,8 @@ void cmd_hello(request *r)
                            "Are you sure your configuration is correct?");
             return;
         } else {
-            reply_error(r, "ERR Syntax error in HELLO option '%.*s'", (int)(r->args[i].len < 64 ? r->args[i].len : 64), r->args[i].data);
+            reply_error(r, "ERR Syntax error in HELLO option '%.*s'", (int)(r->args[i].len < 64 ? r->args[i].len : 64),
+                        r->args[i].data);
             return;
         }
     }
@@ -89,17 +98,23 @@ void cmd_client(request *r)
     if (argument_is(what, "id") && r->n == 2) {
         reply_integer(r, (int64_t)r->session->id);
     } else if (argument_is(what, "getname") && r->n == 2) {
-        if (r->session->name.len) reply_value(r, buf_slice(&r->session->name));
-        else reply_null(r);
+        if (r->session->name.len)
+            reply_value(r, buf_slice(&r->session->name));
+        else
+            reply_null(r);
     } else if (argument_is(what, "setname") && r->n == 3) {
         if (set_name(r, r->args[2])) reply_ok(r);
     } else if (argument_is(what, "setinfo") && r->n == 4) {
-        if (argument_is(r->args[2], "lib-name") || argument_is(r->args[2], "lib-ver")) reply_ok(r);
-        else reply_error(r, "ERR Unrecognized option '%.*s'", (int)(r->args[2].len < 64 ? r->args[2].len : 64), r->args[2].data);
+        if (argument_is(r->args[2], "lib-name") || argument_is(r->args[2], "lib-ver"))
+            reply_ok(r);
+        else
+            reply_error(r, "ERR Unrecognized option '%.*s'", (int)(r->args[2].len < 64 ? r->args[2].len : 64),
+                        r->args[2].data);
     } else if (argument_is(what, "info") && r->n == 2) {
         buf text = { 0 };
-        buf_printf(&text, "id=%llu addr=%s name=%.*s resp=%d\n", (unsigned long long)r->session->id, r->session->address,
-                   (int)r->session->name.len, r->session->name.data ? r->session->name.data : "", r->session->resp);
+        buf_printf(&text, "id=%llu addr=%s name=%.*s resp=%d\n", (unsigned long long)r->session->id,
+                   r->session->address, (int)r->session->name.len, r->session->name.data ? r->session->name.data : "",
+                   r->session->resp);
         reply_verbatim(r, buf_slice(&text));
         chr_buf_free(&text);
     } else {

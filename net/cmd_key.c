@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 enum {
-    KEYS_BYTES_MAX = 256 << 20,   /* of a reply to KEYS, which lies in memory whole */
+    KEYS_BYTES_MAX = 256 << 20, /* of a reply to KEYS, which lies in memory whole */
     SCAN_COUNT = 10,
 };
 
@@ -29,13 +29,19 @@ void cmd_del(request *r)
         st = txn_delete(t, OBJECT_KEY, r->args[i], &existed);
         gone += existed;
     }
-    if (st == CHR_OK) st = txn_commit(t, &seq);
-    else txn_abort(t);
+    if (st == CHR_OK)
+        st = txn_commit(t, &seq);
+    else
+        txn_abort(t);
     request_saw(r, seq);
-    if (st != CHR_OK) reply_status(r, st);
-    else if (!request_is_line(r)) reply_integer(r, gone);
-    else if (n == 1) reply_text(r, gone ? "OK_DELETED" : "NULL");
-    else reply_integer(r, gone);
+    if (st != CHR_OK)
+        reply_status(r, st);
+    else if (!request_is_line(r))
+        reply_integer(r, gone);
+    else if (n == 1)
+        reply_text(r, gone ? "OK_DELETED" : "NULL");
+    else
+        reply_integer(r, gone);
 }
 
 void cmd_exists(request *r)
@@ -73,10 +79,14 @@ static void expire(request *r, int64_t unit_ms)
     }
     for (size_t i = 3; i < r->n; i++) {
         slice a = r->args[i];
-        if (argument_is(a, "nx")) nx = true;
-        else if (argument_is(a, "xx")) xx = true;
-        else if (argument_is(a, "gt")) gt = true;
-        else if (argument_is(a, "lt")) lt = true;
+        if (argument_is(a, "nx"))
+            nx = true;
+        else if (argument_is(a, "xx"))
+            xx = true;
+        else if (argument_is(a, "gt"))
+            gt = true;
+        else if (argument_is(a, "lt"))
+            lt = true;
         else {
             reply_error(r, "ERR Unsupported option %.*s", (int)(a.len < 64 ? a.len : 64), a.data);
             return;
@@ -101,7 +111,7 @@ static void expire(request *r, int64_t unit_ms)
         uint64_t has = meta.expire_ms ? meta.expire_ms : UINT64_MAX, wants = v > 0 ? (uint64_t)v : 0;
         done = !(nx && meta.expire_ms) && !(xx && !meta.expire_ms) && !(gt && wants <= has) && !(lt && wants >= has);
         if (done && v <= now) {
-            st = txn_delete(t, OBJECT_KEY, key, NULL);   /* it has expired already */
+            st = txn_delete(t, OBJECT_KEY, key, NULL); /* it has expired already */
         } else if (done) {
             meta.expire_ms = wants;
             st = txn_set_meta(t, OBJECT_KEY, key, &meta);
@@ -109,11 +119,15 @@ static void expire(request *r, int64_t unit_ms)
     } else if (st == CHR_NOT_FOUND) {
         st = CHR_OK;
     }
-    if (st == CHR_OK) st = txn_commit(t, &seq);
-    else txn_abort(t);
+    if (st == CHR_OK)
+        st = txn_commit(t, &seq);
+    else
+        txn_abort(t);
     request_saw(r, seq);
-    if (st == CHR_OK) reply_integer(r, done);
-    else reply_status(r, st);
+    if (st == CHR_OK)
+        reply_integer(r, done);
+    else
+        reply_status(r, st);
 }
 void cmd_expire(request *r) { expire(r, 1000); }
 void cmd_pexpire(request *r) { expire(r, 1); }
@@ -154,11 +168,15 @@ void cmd_persist(request *r)
     meta.expire_ms = 0;
     if (st == CHR_NOT_FOUND) st = CHR_OK;
     if (st == CHR_OK && had) st = txn_set_meta(t, OBJECT_KEY, key, &meta);
-    if (st == CHR_OK) st = txn_commit(t, &seq);
-    else txn_abort(t);
+    if (st == CHR_OK)
+        st = txn_commit(t, &seq);
+    else
+        txn_abort(t);
     request_saw(r, seq);
-    if (st == CHR_OK) reply_integer(r, had);
-    else reply_status(r, st);
+    if (st == CHR_OK)
+        reply_integer(r, had);
+    else
+        reply_status(r, st);
 }
 
 void cmd_type(request *r)
@@ -166,8 +184,10 @@ void cmd_type(request *r)
     uint64_t   seq = 0;
     chr_status st = store_stat(r->store, NULL, OBJECT_KEY, r->args[1], NULL, &seq);
     request_saw(r, seq);
-    if (st == CHR_OK || st == CHR_NOT_FOUND) reply_text(r, st == CHR_OK ? "string" : "none");
-    else reply_status(r, st);
+    if (st == CHR_OK || st == CHR_NOT_FOUND)
+        reply_text(r, st == CHR_OK ? "string" : "none");
+    else
+        reply_status(r, st);
 }
 
 void cmd_rename(request *r)
@@ -185,9 +205,12 @@ void cmd_rename(request *r)
     } else {
         txn_abort(t);
     }
-    if (st == CHR_OK) reply_ok(r);
-    else if (st == CHR_NOT_FOUND) reply_error(r, "ERR no such key");
-    else reply_status(r, st);
+    if (st == CHR_OK)
+        reply_ok(r);
+    else if (st == CHR_NOT_FOUND)
+        reply_error(r, "ERR no such key");
+    else
+        reply_status(r, st);
 }
 
 /* ---- over many keys; all of these run on a worker ---- */
@@ -200,12 +223,17 @@ static chr_status iterate(request *r, slice pattern, slice from, store_iter **it
     chr_status  st = store_iter_new(r->store, NULL, OBJECT_KEY, prefix.len ? prefix : none, none, it);
     if (st != CHR_OK) return st;
     request_saw(r, store_iter_seq(*it));
-    if (from.data) chr_iter_seek(*it, from);
-    else chr_iter_first(*it);
+    if (from.data)
+        chr_iter_seek(*it, from);
+    else
+        chr_iter_first(*it);
     return CHR_OK;
 }
 
-static bool within(store_iter *it, slice prefix) { return chr_iter_valid(it) && slice_has_prefix(chr_iter_key(it), prefix); }
+static bool within(store_iter *it, slice prefix)
+{
+    return chr_iter_valid(it) && slice_has_prefix(chr_iter_key(it), prefix);
+}
 
 void cmd_keys(request *r)
 {
@@ -218,7 +246,7 @@ void cmd_keys(request *r)
         reply_status(r, st);
         return;
     }
-    r->out = &found;   /* the number of keys comes first, and is known last */
+    r->out = &found; /* the number of keys comes first, and is known last */
     for (; within(it, prefix) && found.len < KEYS_BYTES_MAX; chr_iter_next(it)) {
         if (!glob_match(pattern, chr_iter_key(it))) continue;
         reply_key(r, chr_iter_key(it));
@@ -288,7 +316,8 @@ void cmd_scan(request *r)
     r->out = out;
     st = chr_iter_status(it);
     if (st == CHR_OK && within(it, prefix))
-        snprintf(cursor, sizeof cursor, "%llu", (unsigned long long)cursors_keep(&r->server->cursors, chr_iter_key(it)));
+        snprintf(cursor, sizeof cursor, "%llu",
+                 (unsigned long long)cursors_keep(&r->server->cursors, chr_iter_key(it)));
     if (st != CHR_OK) {
         reply_status(r, st);
     } else {
@@ -315,8 +344,10 @@ void cmd_dbsize(request *r)
     for (; chr_iter_valid(it); chr_iter_next(it)) n++;
     st = chr_iter_status(it);
     chr_iter_free(it);
-    if (st == CHR_OK) reply_integer(r, n);
-    else reply_status(r, st);
+    if (st == CHR_OK)
+        reply_integer(r, n);
+    else
+        reply_status(r, st);
 }
 
 void cmd_flushall(request *r)
@@ -333,9 +364,13 @@ void cmd_flushall(request *r)
         return;
     }
     chr_status st = txn_delete_range(t, OBJECT_KEY, none, none);
-    if (st == CHR_OK) st = txn_commit(t, &seq);
-    else txn_abort(t);
+    if (st == CHR_OK)
+        st = txn_commit(t, &seq);
+    else
+        txn_abort(t);
     request_saw(r, seq);
-    if (st == CHR_OK) reply_ok(r);
-    else reply_status(r, st);
+    if (st == CHR_OK)
+        reply_ok(r);
+    else
+        reply_status(r, st);
 }

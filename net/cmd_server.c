@@ -15,8 +15,14 @@
 
 static void reply_command_info(request *r, const command *c)
 {
-    static const struct { unsigned flag; const char *name; } names[] = {
-        { CMD_WRITE, "write" }, { CMD_READ, "readonly" }, { CMD_ADMIN, "admin" }, { CMD_FAST, "fast" },
+    static const struct {
+        unsigned    flag;
+        const char *name;
+    } names[] = {
+        { CMD_WRITE, "write" },
+        { CMD_READ, "readonly" },
+        { CMD_ADMIN, "admin" },
+        { CMD_FAST, "fast" },
     };
     size_t n = 0;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) n += (c->flags & names[i].flag) != 0;
@@ -56,8 +62,10 @@ void cmd_command(request *r)
         reply_array(r, n);
         for (size_t i = 0; i < n; i++) {
             const command *c = r->n > 2 ? command_find(r->args[i + 2]) : &command_table[i];
-            if (c) reply_command_info(r, c);
-            else reply_null(r);
+            if (c)
+                reply_command_info(r, c);
+            else
+                reply_null(r);
         }
     } else if (argument_is(r->args[1], "docs")) {
         size_t known = 0;
@@ -69,7 +77,8 @@ void cmd_command(request *r)
         }
     } else {
         slice what = r->args[1];
-        reply_error(r, "ERR unknown subcommand '%.*s'. Try COMMAND HELP.", (int)(what.len < 64 ? what.len : 64), what.data);
+        reply_error(r, "ERR unknown subcommand '%.*s'. Try COMMAND HELP.", (int)(what.len < 64 ? what.len : 64),
+                    what.data);
     }
 }
 
@@ -88,8 +97,9 @@ static uint64_t resident_bytes(void)
 static void info_server(request *r, buf *b)
 {
     int64_t up = (store_now_ms(r->store) - r->server->started_ms) / 1000;
-    buf_printf(b, "chronos_version:%s\r\nredis_version:7.0.0\r\nredis_mode:standalone\r\nprocess_id:%d\r\ntcp_port:%s\r\n"
-                  "uptime_in_seconds:%" PRId64 "\r\nreactors:%u\r\n",
+    buf_printf(b,
+               "chronos_version:%s\r\nredis_version:7.0.0\r\nredis_mode:standalone\r\nprocess_id:%d\r\ntcp_port:%s\r\n"
+               "uptime_in_seconds:%" PRId64 "\r\nreactors:%u\r\n",
                CHR_VERSION, (int)getpid(), strrchr(r->server->address, ':') + 1, up, r->server->n_reactors);
     if (r->server->options.mount_point) buf_printf(b, "mount_point:%s\r\n", r->server->options.mount_point);
 }
@@ -127,15 +137,23 @@ static void info_engine(request *r, buf *b)
 static void info_commandstats(request *r, buf *b)
 {
     for (size_t i = 0; i < command_count; i++)
-        if (r->server->calls[i]) buf_printf(b, "cmdstat_%s:calls=%" PRIu64 "\r\n", command_table[i].name, (uint64_t)r->server->calls[i]);
+        if (r->server->calls[i])
+            buf_printf(b, "cmdstat_%s:calls=%" PRIu64 "\r\n", command_table[i].name, (uint64_t)r->server->calls[i]);
 }
 
 void cmd_info(request *r)
 {
-    static const struct { const char *name, *title; void (*print)(request *, buf *); bool usual; } sections[] = {
-        { "server", "Server", info_server, true },          { "clients", "Clients", info_clients, true },
-        { "memory", "Memory", info_memory, true },          { "persistence", "Persistence", info_persistence, true },
-        { "stats", "Stats", info_stats, true },             { "engine", "Engine", info_engine, true },
+    static const struct {
+        const char *name, *title;
+        void (*print)(request *, buf *);
+        bool usual;
+    } sections[] = {
+        { "server", "Server", info_server, true },
+        { "clients", "Clients", info_clients, true },
+        { "memory", "Memory", info_memory, true },
+        { "persistence", "Persistence", info_persistence, true },
+        { "stats", "Stats", info_stats, true },
+        { "engine", "Engine", info_engine, true },
         { "commandstats", "Commandstats", info_commandstats, false },
     };
     buf text = { 0 };
@@ -165,9 +183,16 @@ void cmd_config(request *r)
     }
     snprintf(port, sizeof port, "%s", strrchr(r->server->address, ':') + 1);
     snprintf(clients, sizeof clients, "%u", r->server->options.max_clients ? r->server->options.max_clients : 10000);
-    const struct { const char *name, *value; } settings[] = {
-        { "appendonly", "yes" },       { "save", "" },  { "appendfsync", sync }, { "databases", databases },
-        { "maxclients", clients },     { "port", port }, { "dir", db_dir(store_db(r->store)) },
+    const struct {
+        const char *name, *value;
+    } settings[] = {
+        { "appendonly", "yes" },
+        { "save", "" },
+        { "appendfsync", sync },
+        { "databases", databases },
+        { "maxclients", clients },
+        { "port", port },
+        { "dir", db_dir(store_db(r->store)) },
     };
     size_t n = sizeof settings / sizeof *settings, found = 0;
     bool   matches[sizeof settings / sizeof *settings] = { 0 };
@@ -188,17 +213,19 @@ void cmd_config(request *r)
 void cmd_compact(request *r)
 {
     chr_status st = chr_compact(r->store);
-    if (st != CHR_OK) reply_status(r, st);
-    else reply_text(r, request_is_line(r) ? "OK_COMPACTED" : "OK");
+    if (st != CHR_OK)
+        reply_status(r, st);
+    else
+        reply_text(r, request_is_line(r) ? "OK_COMPACTED" : "OK");
 }
 
 void cmd_save(request *r)
 {
-    char       dir[4096], all[4096];
-    int64_t    ms = store_now_ms(r->store);
-    time_t     seconds = (time_t)(ms / 1000);
-    struct tm  utc;
-    char       stamp[32];
+    char      dir[4096], all[4096];
+    int64_t   ms = store_now_ms(r->store);
+    time_t    seconds = (time_t)(ms / 1000);
+    struct tm utc;
+    char      stamp[32];
     gmtime_r(&seconds, &utc);
     strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%S", &utc);
     snprintf(all, sizeof all, "%s/checkpoints", db_dir(store_db(r->store)));
@@ -209,16 +236,19 @@ void cmd_save(request *r)
     }
     chr_status st = env_mkdir(db_env(store_db(r->store)), all);
     if (st == CHR_OK || st == CHR_EXISTS) st = chr_checkpoint(r->store, dir);
-    if (st != CHR_OK) reply_status(r, st);
-    else if (argument_is(r->args[0], "bgsave")) reply_text(r, "Background saving started");
-    else reply_ok(r);
+    if (st != CHR_OK)
+        reply_status(r, st);
+    else if (argument_is(r->args[0], "bgsave"))
+        reply_text(r, "Background saving started");
+    else
+        reply_ok(r);
 }
 
 enum { SLEEP_MAX = 3600 };
 
 void cmd_debug(request *r)
 {
-    char   text[32] = { 0 }, *end;
+    char text[32] = { 0 }, *end;
     if (!argument_is(r->args[1], "sleep") || r->n != 3 || r->args[2].len >= sizeof text) {
         reply_error(r, "ERR DEBUG knows SLEEP seconds");
         return;
@@ -257,6 +287,6 @@ void cmd_shutdown(request *r)
         reply_error(r, "ERR this server cannot be shut down from here");
         return;
     }
-    r->session->closing = true;   /* as Redis does, it answers by closing the connection */
+    r->session->closing = true; /* as Redis does, it answers by closing the connection */
     r->server->options.on_shutdown(r->server->options.shutdown_arg);
 }

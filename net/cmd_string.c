@@ -10,7 +10,7 @@
 static void get_visit(void *arg, const object_meta *meta, slice value)
 {
     request *r = arg;
-    if (!value.data && meta->size > 0) {   /* in chunks: for a worker */
+    if (!value.data && meta->size > 0) { /* in chunks: for a worker */
         if (request_defer(r)) return;
         return;
     }
@@ -32,8 +32,10 @@ static bool reply_get(request *r, slice key)
         if (st == CHR_OK) reply_value(r, buf_slice(&value));
         chr_buf_free(&value);
     }
-    if (st == CHR_NOT_FOUND) reply_null(r);
-    else if (st != CHR_OK) reply_status(r, st);
+    if (st == CHR_NOT_FOUND)
+        reply_null(r);
+    else if (st != CHR_OK)
+        reply_status(r, st);
     return st == CHR_OK || st == CHR_NOT_FOUND;
 }
 
@@ -58,9 +60,12 @@ void cmd_strlen(request *r)
     uint64_t    seq = 0;
     chr_status  st = store_stat(r->store, NULL, OBJECT_KEY, r->args[1], &meta, &seq);
     request_saw(r, seq);
-    if (st == CHR_OK) reply_integer(r, (int64_t)meta.size);
-    else if (st == CHR_NOT_FOUND) reply_integer(r, 0);
-    else reply_status(r, st);
+    if (st == CHR_OK)
+        reply_integer(r, (int64_t)meta.size);
+    else if (st == CHR_NOT_FOUND)
+        reply_integer(r, 0);
+    else
+        reply_status(r, st);
 }
 
 /* ---- SET, MSET ---- */
@@ -92,7 +97,8 @@ static bool parse_set_options(request *r, set_options *o)
     bool timed = false;
     for (size_t i = 3; i < r->n; i++) {
         slice a = r->args[i];
-        bool  ex = argument_is(a, "ex"), px = argument_is(a, "px"), exat = argument_is(a, "exat"), pxat = argument_is(a, "pxat");
+        bool  ex = argument_is(a, "ex"), px = argument_is(a, "px"), exat = argument_is(a, "exat"),
+             pxat = argument_is(a, "pxat");
         if (argument_is(a, "nx") && !o->xx) {
             o->nx = true;
         } else if (argument_is(a, "xx") && !o->nx) {
@@ -136,15 +142,19 @@ static void set_with_options(request *r, const set_options *o)
     }
     st = txn_commit(t, &seq);
     request_saw(r, seq);
-    if (st != CHR_OK) reply_status(r, st);
-    else if (o->get && there) reply_value(r, buf_slice(&old));
-    else if (o->get || !wanted) reply_null(r);
-    else reply_ok(r);
+    if (st != CHR_OK)
+        reply_status(r, st);
+    else if (o->get && there)
+        reply_value(r, buf_slice(&old));
+    else if (o->get || !wanted)
+        reply_null(r);
+    else
+        reply_ok(r);
 out:
     chr_buf_free(&old);
 }
 
-enum { BIG_VALUE = 1 << 20 };   /* writing more takes long enough to keep others waiting */
+enum { BIG_VALUE = 1 << 20 }; /* writing more takes long enough to keep others waiting */
 
 void cmd_set(request *r)
 {
@@ -164,8 +174,10 @@ void cmd_set(request *r)
     }
     chr_status st = store_put(r->store, r->args[1], with, r->args[2], &seq);
     request_saw(r, seq);
-    if (st == CHR_OK) reply_ok(r);
-    else reply_status(r, st);
+    if (st == CHR_OK)
+        reply_ok(r);
+    else
+        reply_status(r, st);
 }
 
 /* Keys are every `step`-th argument. NULL: no memory, and an error was written. */
@@ -191,11 +203,15 @@ void cmd_mset(request *r)
     if (!t) return;
     chr_status st = CHR_OK;
     for (size_t i = 1; i < r->n && st == CHR_OK; i += 2) st = txn_put(t, r->args[i], NULL, r->args[i + 1]);
-    if (st == CHR_OK) st = txn_commit(t, &seq);
-    else txn_abort(t);
+    if (st == CHR_OK)
+        st = txn_commit(t, &seq);
+    else
+        txn_abort(t);
     request_saw(r, seq);
-    if (st == CHR_OK) reply_ok(r);
-    else reply_status(r, st);
+    if (st == CHR_OK)
+        reply_ok(r);
+    else
+        reply_status(r, st);
 }
 
 /* ---- read, change, write ---- */
@@ -219,11 +235,15 @@ void cmd_append(request *r)
     } else if (st == CHR_OK) {
         st = txn_write(t, key, meta.size, more);
     }
-    if (st == CHR_OK) st = txn_commit(t, &seq);
-    else txn_abort(t);
+    if (st == CHR_OK)
+        st = txn_commit(t, &seq);
+    else
+        txn_abort(t);
     request_saw(r, seq);
-    if (st == CHR_OK) reply_integer(r, (int64_t)(meta.size + more.len));
-    else reply_status(r, st);
+    if (st == CHR_OK)
+        reply_integer(r, (int64_t)(meta.size + more.len));
+    else
+        reply_status(r, st);
 }
 
 static void add_to(request *r, int64_t by)
@@ -241,19 +261,24 @@ static void add_to(request *r, int64_t by)
     }
     chr_status st = txn_get(t, key, &old, &had);
     if (st == CHR_OK) {
-        meta = had;   /* expiry and attributes stay */
+        meta = had; /* expiry and attributes stay */
         meta.mtime_ns = meta.ctime_ns = store_now_ns(r->store);
         if (!parse_int64(buf_slice(&old), &v)) st = chr_fail(CHR_INVALID, "value is not an integer or out of range");
     } else if (st == CHR_NOT_FOUND) {
         st = CHR_OK;
     }
-    if (st == CHR_OK && __builtin_add_overflow(v, by, &v)) st = chr_fail(CHR_INVALID, "increment or decrement would overflow");
+    if (st == CHR_OK && __builtin_add_overflow(v, by, &v))
+        st = chr_fail(CHR_INVALID, "increment or decrement would overflow");
     if (st == CHR_OK) st = txn_put(t, key, &meta, chr_bytes(text, (size_t)snprintf(text, sizeof text, "%" PRId64, v)));
-    if (st == CHR_OK) st = txn_commit(t, &seq);
-    else txn_abort(t);
+    if (st == CHR_OK)
+        st = txn_commit(t, &seq);
+    else
+        txn_abort(t);
     request_saw(r, seq);
-    if (st == CHR_OK) reply_integer(r, v);
-    else reply_status(r, st);
+    if (st == CHR_OK)
+        reply_integer(r, v);
+    else
+        reply_status(r, st);
     chr_buf_free(&old);
 }
 
@@ -275,6 +300,8 @@ void cmd_decrby(request *r)
 {
     int64_t by;
     if (!increment(r, &by)) return;
-    if (by == INT64_MIN) reply_error(r, "ERR decrement would overflow");
-    else add_to(r, -by);
+    if (by == INT64_MIN)
+        reply_error(r, "ERR decrement would overflow");
+    else
+        add_to(r, -by);
 }

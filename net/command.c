@@ -3,11 +3,13 @@
 #include <strings.h>
 
 const command command_table[] = {
-    { "append", 3, CMD_WRITE | CMD_FAST, 1, 1, 1, cmd_append, "key value", "Appends to a value, and creates it if need be." },
+    { "append", 3, CMD_WRITE | CMD_FAST, 1, 1, 1, cmd_append, "key value",
+      "Appends to a value, and creates it if need be." },
     { "bgsave", -1, CMD_ADMIN | CMD_SLOW, 0, 0, 0, cmd_save, "", "Makes a checkpoint in the directory checkpoints." },
     { "client", -2, CMD_ADMIN, 0, 0, 0, cmd_client, "GETNAME | ID | INFO | SETINFO attribute value | SETNAME name",
       "Asks or changes what is known of this connection." },
-    { "command", -1, CMD_FAST, 0, 0, 0, cmd_command, "[COUNT | DOCS [name ...] | INFO [name ...] | LIST]", "Describes the commands." },
+    { "command", -1, CMD_FAST, 0, 0, 0, cmd_command, "[COUNT | DOCS [name ...] | INFO [name ...] | LIST]",
+      "Describes the commands." },
     { "compact", 1, CMD_ADMIN | CMD_SLOW, 0, 0, 0, cmd_compact, "", "Compacts the whole store, and waits for it." },
     { "config", -2, CMD_ADMIN, 0, 0, 0, cmd_config, "GET pattern [pattern ...]", "Shows settings." },
     { "dbsize", 1, CMD_READ | CMD_SLOW, 0, 0, 0, cmd_dbsize, "", "Counts the keys." },
@@ -17,7 +19,8 @@ const command command_table[] = {
     { "del", -2, CMD_WRITE, 1, -1, 1, cmd_del, "key [key ...]", "Deletes keys, all or none." },
     { "echo", 2, CMD_FAST, 0, 0, 0, cmd_echo, "message", "Says it back." },
     { "exists", -2, CMD_READ | CMD_FAST, 1, -1, 1, cmd_exists, "key [key ...]", "Counts which of the keys exist." },
-    { "expire", -3, CMD_WRITE | CMD_FAST, 1, 1, 1, cmd_expire, "key seconds [NX | XX | GT | LT]", "Lets a key expire." },
+    { "expire", -3, CMD_WRITE | CMD_FAST, 1, 1, 1, cmd_expire, "key seconds [NX | XX | GT | LT]",
+      "Lets a key expire." },
     { "flushall", -1, CMD_WRITE | CMD_SLOW, 0, 0, 0, cmd_flushall, "[ASYNC | SYNC]", "Deletes every key." },
     { "flushdb", -1, CMD_WRITE | CMD_SLOW, 0, 0, 0, cmd_flushall, "[ASYNC | SYNC]", "Deletes every key." },
     { "get", 2, CMD_READ | CMD_FAST, 1, 1, 1, cmd_get, "key", "Gets a value." },
@@ -29,17 +32,20 @@ const command command_table[] = {
     { "mget", -2, CMD_READ | CMD_FAST, 1, -1, 1, cmd_mget, "key [key ...]", "Gets several values." },
     { "mset", -3, CMD_WRITE, 1, -1, 2, cmd_mset, "key value [key value ...]", "Sets several values, all or none." },
     { "persist", 2, CMD_WRITE | CMD_FAST, 1, 1, 1, cmd_persist, "key", "Takes a key's expiry away." },
-    { "pexpire", -3, CMD_WRITE | CMD_FAST, 1, 1, 1, cmd_pexpire, "key milliseconds [NX | XX | GT | LT]", "Lets a key expire." },
+    { "pexpire", -3, CMD_WRITE | CMD_FAST, 1, 1, 1, cmd_pexpire, "key milliseconds [NX | XX | GT | LT]",
+      "Lets a key expire." },
     { "ping", -1, CMD_FAST, 0, 0, 0, cmd_ping, "[message]", "Answers." },
     { "pttl", 2, CMD_READ | CMD_FAST, 1, 1, 1, cmd_pttl, "key", "Tells the milliseconds a key has left." },
     { "quit", -1, CMD_FAST, 0, 0, 0, cmd_quit, "", "Closes the connection." },
     { "rename", 3, CMD_WRITE, 1, 2, 1, cmd_rename, "key newkey", "Renames a key." },
     { "reset", 1, CMD_FAST, 0, 0, 0, cmd_reset, "", "Puts the connection back to how it began." },
     { "save", 1, CMD_ADMIN | CMD_SLOW, 0, 0, 0, cmd_save, "", "Makes a checkpoint in the directory checkpoints." },
-    { "scan", -2, CMD_READ | CMD_SLOW, 0, 0, 0, cmd_scan, "cursor [MATCH pattern] [COUNT count] [TYPE type]", "Walks the keys in steps." },
+    { "scan", -2, CMD_READ | CMD_SLOW, 0, 0, 0, cmd_scan, "cursor [MATCH pattern] [COUNT count] [TYPE type]",
+      "Walks the keys in steps." },
     { "select", 2, CMD_FAST, 0, 0, 0, cmd_select, "index", "There is database 0." },
     { "set", -3, CMD_WRITE, 1, 1, 1, cmd_set,
-      "key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
+      "key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds "
+      "| KEEPTTL]",
       "Sets a value." },
     { "shutdown", -1, CMD_ADMIN, 0, 0, 0, cmd_shutdown, "", "Stops the server in order." },
     { "strlen", 2, CMD_READ | CMD_FAST, 1, 1, 1, cmd_strlen, "key", "Tells the length of a value." },
@@ -59,8 +65,10 @@ const command *command_find(slice name)
         size_t len = strlen(command_table[mid].name);
         int    c = strncasecmp(name.data, command_table[mid].name, name.len < len ? name.len : len);
         if (c == 0 && name.len == len) return &command_table[mid];
-        if (c > 0 || (c == 0 && name.len > len)) low = mid + 1;
-        else high = mid;
+        if (c > 0 || (c == 0 && name.len > len))
+            low = mid + 1;
+        else
+            high = mid;
     }
     return NULL;
 }
@@ -73,8 +81,8 @@ void reply_unknown_command(request *r)
     buf    text = { 0 };
     slice  name = r->args[0];
     size_t shown = 0;
-    buf_printf(&text, "ERR unknown command '%.*s', with args beginning with: ", (int)(name.len < SHOWN_BYTES ? name.len : SHOWN_BYTES),
-               name.data);
+    buf_printf(&text, "ERR unknown command '%.*s', with args beginning with: ",
+               (int)(name.len < SHOWN_BYTES ? name.len : SHOWN_BYTES), name.data);
     for (size_t i = 1; i < r->n && shown < SHOWN_BYTES; i++) {
         size_t len = r->args[i].len < SHOWN_BYTES - shown ? r->args[i].len : SHOWN_BYTES - shown;
         buf_printf(&text, "'%.*s' ", (int)len, r->args[i].data);

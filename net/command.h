@@ -5,28 +5,28 @@
 #include "net/request.h"
 
 typedef enum command_flag {
-    CMD_WRITE = 1,      /* may change the store: goes to a worker while writers are slowed down */
+    CMD_WRITE = 1, /* may change the store: goes to a worker while writers are slowed down */
     CMD_READ = 2,
-    CMD_SLOW = 4,       /* always runs on a worker */
+    CMD_SLOW = 4, /* always runs on a worker */
     CMD_ADMIN = 8,
     CMD_FAST = 16,
 } command_flag;
 
 typedef void command_fn(request *r);
 struct command {
-    const char *name;       /* lower case */
-    int         arity;      /* arguments with the name; negative: at least so many */
+    const char *name;  /* lower case */
+    int         arity; /* arguments with the name; negative: at least so many */
     unsigned    flags;
     int         first_key, last_key, key_step;
     command_fn *run;
-    const char *arguments;  /* as HELP shows them */
+    const char *arguments; /* as HELP shows them */
     const char *summary;
 };
 
 extern const command command_table[];
 extern const size_t  command_count;
-const command *command_find(slice name);   /* NULL: unknown */
-static inline bool command_arity_fits(const command *c, size_t n)
+const command       *command_find(slice name); /* NULL: unknown */
+static inline bool   command_arity_fits(const command *c, size_t n)
 {
     return c->arity >= 0 ? n == (size_t)c->arity : n >= (size_t)-c->arity;
 }
@@ -34,8 +34,8 @@ void reply_unknown_command(request *r);
 
 command_fn cmd_ping, cmd_echo, cmd_hello, cmd_quit, cmd_select, cmd_client, cmd_reset;
 command_fn cmd_set, cmd_get, cmd_mget, cmd_mset, cmd_append, cmd_strlen, cmd_incr, cmd_decr, cmd_incrby, cmd_decrby;
-command_fn cmd_del, cmd_exists, cmd_expire, cmd_pexpire, cmd_ttl, cmd_pttl, cmd_persist, cmd_type, cmd_keys, cmd_scan, cmd_dbsize,
-    cmd_flushall, cmd_rename;
+command_fn cmd_del, cmd_exists, cmd_expire, cmd_pexpire, cmd_ttl, cmd_pttl, cmd_persist, cmd_type, cmd_keys, cmd_scan,
+    cmd_dbsize, cmd_flushall, cmd_rename;
 command_fn cmd_info, cmd_command, cmd_config, cmd_compact, cmd_save, cmd_debug, cmd_time, cmd_shutdown;
 
 #endif

@@ -13,7 +13,7 @@
 
 static void describe_peer(session *s, int fd)
 {
-    struct sockaddr_storage a;
+    struct sockaddr_storage a = {0};
     socklen_t               len = sizeof a;
     char                    host[INET6_ADDRSTRLEN] = "?";
     unsigned                port = 0;
@@ -76,8 +76,10 @@ static void set_held(conn *c, bool held)
         r->held = c;
         return;
     }
-    if (c->held_prev) c->held_prev->held_next = c->held_next;
-    else r->held = c->held_next;
+    if (c->held_prev)
+        c->held_prev->held_next = c->held_next;
+    else
+        r->held = c->held_next;
     if (c->held_next) c->held_next->held_prev = c->held_prev;
 }
 
@@ -89,8 +91,10 @@ static void die(conn *c)
     c->dead = true;
     set_held(c, false);
     close(c->fd);
-    if (c->prev) c->prev->next = c->next;
-    else r->conns = c->next;
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        r->conns = c->next;
     if (c->next) c->next->prev = c->prev;
     atomic_fetch_sub(&r->server->clients, 1);
     if (c->job) return;
@@ -140,7 +144,8 @@ static size_t sendable(conn *c)
     store   *s = c->reactor->server->store;
     uint64_t ack = store_ack_seq(s);
     while (c->first_hold < c->n_holds && c->holds[c->first_hold].seq <= ack) c->first_hold++;
-    if (c->first_hold < c->n_holds && db_failure(store_db(s)) != CHR_OK && c->holds[c->first_hold].seq > db_ack_seq(store_db(s)))
+    if (c->first_hold < c->n_holds && db_failure(store_db(s)) != CHR_OK &&
+        c->holds[c->first_hold].seq > db_ack_seq(store_db(s)))
         replace_held(c);
     if (c->first_hold == c->n_holds) {
         c->first_hold = c->n_holds = 0;
@@ -219,8 +224,10 @@ static bool receive(conn *c)
         }
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return false;
-        if (n == 0) c->in_end = true;
-        else die(c);
+        if (n == 0)
+            c->in_end = true;
+        else
+            die(c);
         return false;
     }
 }
@@ -229,16 +236,24 @@ static bool receive(conn *c)
 static void choose_protocol(conn *c, slice in)
 {
     const char *end = memchr(in.data, '\n', in.len);
-    if (in.data[0] == '*') c->session.protocol = PROTOCOL_RESP;
-    else if (end) c->session.protocol = end > in.data && end[-1] == '\r' ? PROTOCOL_RESP : PROTOCOL_LINE;
-    else if (in.len >= INLINE_BYTES_MAX) c->session.protocol = PROTOCOL_LINE;   /* a long line comes from a script */
+    if (in.data[0] == '*')
+        c->session.protocol = PROTOCOL_RESP;
+    else if (end)
+        c->session.protocol = end > in.data && end[-1] == '\r' ? PROTOCOL_RESP : PROTOCOL_LINE;
+    else if (in.len >= INLINE_BYTES_MAX)
+        c->session.protocol = PROTOCOL_LINE; /* a long line comes from a script */
 }
 
 /* Runs one command that has been parsed, or hands it to a worker. */
 static void run_command(conn *c)
 {
     server *srv = c->reactor->server;
-    request r = { .server = srv, .store = srv->store, .session = &c->session, .args = c->args.at, .n = c->args.n, .out = &c->out };
+    request r = { .server = srv,
+                  .store = srv->store,
+                  .session = &c->session,
+                  .args = c->args.at,
+                  .n = c->args.n,
+                  .out = &c->out };
     size_t  at = c->out.len;
     r.command = command_find(r.args[0]);
     atomic_fetch_add_explicit(&srv->commands_run, 1, memory_order_relaxed);
@@ -274,7 +289,8 @@ void conn_finish_job(conn *c, job *j)
         c->reactor->dead = c;
         return;
     }
-    if (j->request.no_memory || !buf_append_slice(&c->out, buf_slice(&j->out)) || !note_reply(c, at, j->request.seq)) die(c);
+    if (j->request.no_memory || !buf_append_slice(&c->out, buf_slice(&j->out)) || !note_reply(c, at, j->request.seq))
+        die(c);
 }
 
 /* Parses and runs what has come. False: dead. */
@@ -292,7 +308,7 @@ static bool work_through(conn *c)
         parse_result p = line ? parse_line(in, &c->args, &used, &error) : parse_resp(in, &c->args, &used, &error);
         if (p == PARSE_MORE) {
             c->in_need = used;
-            if (line && c->in_end) {   /* the last line of a script may lack its end */
+            if (line && c->in_end) { /* the last line of a script may lack its end */
                 if (!buf_append_byte(&c->in, '\n')) die(c);
                 c->in_need = 0;
                 continue;
@@ -322,8 +338,10 @@ static void ask_for(conn *c, uint32_t events)
 {
     if (c->dead || events == c->events) return;
     struct epoll_event e = { .events = events, .data.ptr = c };
-    if (epoll_ctl(c->reactor->epoll_fd, EPOLL_CTL_MOD, c->fd, &e) == 0) c->events = events;
-    else die(c);
+    if (epoll_ctl(c->reactor->epoll_fd, EPOLL_CTL_MOD, c->fd, &e) == 0)
+        c->events = events;
+    else
+        die(c);
 }
 
 void conn_turn(conn *c, uint32_t events)
@@ -342,8 +360,9 @@ void conn_turn(conn *c, uint32_t events)
     do {
         if (!work_through(c) || !flush(c, &blocked)) return;
         /* Replies that were sent may have made room for commands that are here already. */
-    } while (!c->job && !blocked && !c->session.closing && c->in.len - c->in_at > 0 && c->in.len - c->in_at >= c->in_need &&
-             c->session.protocol != PROTOCOL_UNKNOWN && c->out.len - c->out_at < OUT_PAUSE && c->in_need == 0);
+    } while (!c->job && !blocked && !c->session.closing && c->in.len - c->in_at > 0 &&
+             c->in.len - c->in_at >= c->in_need && c->session.protocol != PROTOCOL_UNKNOWN &&
+             c->out.len - c->out_at < OUT_PAUSE && c->in_need == 0);
     bool unsent = c->out_at < c->out.len;
     if (!unsent && !c->job && (c->session.closing || (c->in_end && (c->in.len == c->in_at || c->in_need)))) {
         (void)shutdown(c->fd, SHUT_WR);

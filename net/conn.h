@@ -12,46 +12,46 @@ typedef struct job     job;
 typedef struct conn    conn;
 
 enum {
-    IN_FIRST = 16 * 1024,                 /* bytes of a receive buffer that is kept between commands */
-    IN_MAX = (512 + 32) * 1024 * 1024,    /* of one command: a value at its limit and its keys */
-    OUT_PAUSE = 1024 * 1024,              /* unsent bytes at which no more commands are taken from a client */
-    OUT_MAX = 1024 * 1024 * 1024,         /* unsent bytes at which a client is given up */
+    IN_FIRST = 16 * 1024,              /* bytes of a receive buffer that is kept between commands */
+    IN_MAX = (512 + 32) * 1024 * 1024, /* of one command: a value at its limit and its keys */
+    OUT_PAUSE = 1024 * 1024,           /* unsent bytes at which no more commands are taken from a client */
+    OUT_MAX = 1024 * 1024 * 1024,      /* unsent bytes at which a client is given up */
     OUT_KEPT = 256 * 1024,
-    TURN_BYTES = 1024 * 1024,             /* of one client, before others get a turn */
+    TURN_BYTES = 1024 * 1024, /* of one client, before others get a turn */
 };
 
 typedef struct hold {
-    size_t   at;         /* offset in out */
+    size_t   at; /* offset in out */
     uint64_t seq;
-    uint64_t replies;    /* before this one, counted from the beginning of the connection */
+    uint64_t replies; /* before this one, counted from the beginning of the connection */
 } hold;
 
 struct conn {
     reactor  *reactor;
-    conn     *prev, *next;         /* of the reactor */
+    conn     *prev, *next; /* of the reactor */
     conn     *held_prev, *held_next;
     bool      is_held;
     int       fd;
-    uint32_t  events;              /* asked of epoll */
+    uint32_t  events; /* asked of epoll */
     session   session;
     buf       in;
-    size_t    in_at;               /* parsed so far */
-    size_t    in_need;             /* more bytes than that must come before parsing is worth it */
-    bool      in_end;              /* the client has closed its half */
+    size_t    in_at;   /* parsed so far */
+    size_t    in_need; /* more bytes than that must come before parsing is worth it */
+    bool      in_end;  /* the client has closed its half */
     buf       out;
-    size_t    out_at;              /* sent so far */
+    size_t    out_at; /* sent so far */
     hold     *holds;
     size_t    n_holds, cap_holds, first_hold;
     uint64_t  replies;
     arguments args;
-    job      *job;                 /* at a worker */
+    job      *job; /* at a worker */
     bool      dead;
 };
 
 conn *conn_new(reactor *r, int fd);
 /* Events of epoll; 0 when an acknowledgement or a worker's answer may let it go on. May end in `dead`. */
-void  conn_turn(conn *c, uint32_t events);
-void  conn_finish_job(conn *c, job *j);
-void  conn_free(conn *c);
+void conn_turn(conn *c, uint32_t events);
+void conn_finish_job(conn *c, job *j);
+void conn_free(conn *c);
 
 #endif

@@ -11,14 +11,14 @@
 enum { CURSORS = 1024 };
 typedef struct cursors {
     pthread_mutex_t mu;
-    uint64_t        next;   /* from 1 */
+    uint64_t        next; /* from 1 */
     buf             keys[CURSORS];
 } cursors;
 typedef enum cursor_state { CURSOR_START, CURSOR_FOUND, CURSOR_BAD } cursor_state;
 
 void         cursors_init(cursors *c);
 void         cursors_free(cursors *c);
-uint64_t     cursors_keep(cursors *c, slice key);   /* 0: no memory, which ends the scan */
+uint64_t     cursors_keep(cursors *c, slice key); /* 0: no memory, which ends the scan */
 cursor_state cursors_find(cursors *c, slice number, buf *key);
 
 #endif

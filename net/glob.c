@@ -31,7 +31,7 @@ static bool element_matches(slice pattern, size_t *p, unsigned char c)
         }
         found = found || (c >= low && c <= high);
     }
-    *p += *p < pattern.len;   /* the closing bracket, if there is one */
+    *p += *p < pattern.len; /* the closing bracket, if there is one */
     return found != negate;
 }
 

@@ -5,7 +5,7 @@
 #include "base/bytes.h"
 
 /* Takes time proportional to pattern times text at worst. */
-bool  glob_match(slice pattern, slice text);
+bool glob_match(slice pattern, slice text);
 /* What every match begins with. */
 slice glob_prefix(slice pattern);
 

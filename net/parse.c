@@ -17,7 +17,7 @@ bool parse_int64(slice text, int64_t *value)
     uint64_t v = 0, limit = negative ? (uint64_t)INT64_MAX + 1 : (uint64_t)INT64_MAX;
     size_t   i = negative;
     if (text.len == i || text.len - i > 19) return false;
-    if (text.data[i] == '0' && (text.len - i > 1 || negative)) return false;   /* 007 and -0 are no canonical numbers */
+    if (text.data[i] == '0' && (text.len - i > 1 || negative)) return false; /* 007 and -0 are no canonical numbers */
     for (; i < text.len; i++) {
         unsigned digit = (unsigned)(text.data[i] - '0');
         if (digit > 9 || v > (limit - digit) / 10) return false;
@@ -159,7 +159,7 @@ static parse_result parse_inline(slice in, arguments *args, size_t *used, const 
     *used = line.len + 1;
     if (line.len && line.data[line.len - 1] == '\r') line.len--;
     args->text.len = 0;
-    if (!buf_reserve(&args->text, line.len + 1)) return PARSE_NO_MEMORY;   /* so that it does not move below */
+    if (!buf_reserve(&args->text, line.len + 1)) return PARSE_NO_MEMORY; /* so that it does not move below */
     for (size_t i = 0; i < line.len;) {
         if (isspace((unsigned char)line.data[i])) {
             i++;
@@ -200,7 +200,8 @@ parse_result parse_line(slice in, arguments *args, size_t *used, const char **er
     for (size_t i = 0; i < line.len;) {
         /* The value of SET begins behind the one space after the key, and goes to the end of the line. */
         bool rest = args->n == 2 && args->at[0].len == 3 && strncasecmp(args->at[0].data, "set", 3) == 0;
-        if (rest) i++;
+        if (rest)
+            i++;
         else if (line.data[i] == ' ') {
             i++;
             continue;

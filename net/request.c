@@ -58,7 +58,10 @@ void reply_verbatim(request *r, slice text)
     put_text(r, "\r\n");
 }
 
-void reply_null(request *r) { put_text(r, request_is_line(r) ? "NULL\n" : r->session->resp >= 3 ? "_\r\n" : "$-1\r\n"); }
+void reply_null(request *r)
+{
+    put_text(r, request_is_line(r) ? "NULL\n" : r->session->resp >= 3 ? "_\r\n" : "$-1\r\n");
+}
 
 void reply_array(request *r, size_t n)
 {
@@ -67,8 +70,10 @@ void reply_array(request *r, size_t n)
 void reply_map(request *r, size_t n)
 {
     if (request_is_line(r)) return;
-    if (r->session->resp >= 3) put_number(r, '%', (int64_t)n);
-    else put_number(r, '*', 2 * (int64_t)n);
+    if (r->session->resp >= 3)
+        put_number(r, '%', (int64_t)n);
+    else
+        put_number(r, '*', 2 * (int64_t)n);
 }
 
 void reply_error(request *r, const char *format, ...)
@@ -79,13 +84,16 @@ void reply_error(request *r, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     for (char *p = text; *p; p++)
-        if (*p == '\r' || *p == '\n') *p = ' ';   /* an error is one line */
+        if (*p == '\r' || *p == '\n') *p = ' '; /* an error is one line */
     if (!request_is_line(r)) put(r, "-", 1);
     put_text(r, text);
     put_text(r, request_is_line(r) ? "\n" : "\r\n");
 }
 
-void reply_wrong_arity(request *r) { reply_error(r, "ERR wrong number of arguments for '%s' command", r->command->name); }
+void reply_wrong_arity(request *r)
+{
+    reply_error(r, "ERR wrong number of arguments for '%s' command", r->command->name);
+}
 
 void reply_status(request *r, chr_status st)
 {
@@ -97,4 +105,7 @@ void reply_status(request *r, chr_status st)
     }
 }
 
-bool argument_is(slice arg, const char *word) { return arg.len == strlen(word) && strncasecmp(arg.data, word, arg.len) == 0; }
+bool argument_is(slice arg, const char *word)
+{
+    return arg.len == strlen(word) && strncasecmp(arg.data, word, arg.len) == 0;
+}

@@ -17,8 +17,8 @@ typedef enum protocol { PROTOCOL_UNKNOWN, PROTOCOL_RESP, PROTOCOL_LINE } protoco
 typedef struct session {
     uint64_t id;
     protocol protocol;
-    int      resp;       /* 2 or 3 */
-    bool     closing;    /* after what was answered so far */
+    int      resp;    /* 2 or 3 */
+    bool     closing; /* after what was answered so far */
     buf      name;
     char     address[64];
 } session;
@@ -31,10 +31,10 @@ typedef struct request {
     const slice   *args;
     size_t         n;
     buf           *out;
-    uint64_t       seq;         /* the answer depends on it; raised by request_saw */
+    uint64_t       seq; /* the answer depends on it; raised by request_saw */
     bool           on_worker;
-    bool           deferred;    /* a reactor's handler wants to run again on a worker; nothing was answered */
-    bool           no_memory;   /* the reply could not be written: the connection is closed */
+    bool           deferred;  /* a reactor's handler wants to run again on a worker; nothing was answered */
+    bool           no_memory; /* the reply could not be written: the connection is closed */
 } request;
 
 static inline void request_saw(request *r, uint64_t seq)
@@ -50,13 +50,13 @@ static inline bool request_defer(request *r)
 static inline bool request_is_line(const request *r) { return r->session->protocol == PROTOCOL_LINE; }
 
 void reply_ok(request *r);
-void reply_text(request *r, const char *text);           /* a simple string without line ends */
+void reply_text(request *r, const char *text); /* a simple string without line ends */
 void reply_integer(request *r, int64_t value);
-void reply_value(request *r, slice value);               /* a bulk string; as it is in the line protocol */
+void reply_value(request *r, slice value); /* a bulk string; as it is in the line protocol */
 void reply_null(request *r);
-void reply_array(request *r, size_t n);                  /* n replies follow */
-void reply_map(request *r, size_t n);                    /* n pairs follow; an array of 2n in RESP2 */
-void reply_verbatim(request *r, slice text);             /* text for people */
+void reply_array(request *r, size_t n);      /* n replies follow */
+void reply_map(request *r, size_t n);        /* n pairs follow; an array of 2n in RESP2 */
+void reply_verbatim(request *r, slice text); /* text for people */
 /* `format` begins with the code: "ERR ...". */
 void reply_error(request *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void reply_wrong_arity(request *r);
@@ -65,6 +65,6 @@ void reply_status(request *r, chr_status st);
 /* Reply of a key, as it is in lists of the line protocol: one item a line. */
 static inline void reply_key(request *r, slice key) { reply_value(r, key); }
 
-bool argument_is(slice arg, const char *word);   /* without regard to case */
+bool argument_is(slice arg, const char *word); /* without regard to case */
 
 #endif

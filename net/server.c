@@ -19,7 +19,7 @@ enum {
     CLIENTS_MAX = 10000,
     ACCEPTS_A_TURN = 64,
     WORKERS = 4,
-    DRAIN_MS = 3000,        /* what is in flight has so long to finish when the server stops */
+    DRAIN_MS = 3000, /* what is in flight has so long to finish when the server stops */
     DRAIN_STEP_MS = 10,
 };
 
@@ -33,9 +33,10 @@ static chr_status split_address(const char *listen_at, char host[128], char port
         end--;
     }
     int64_t number;
-    if (!colon || end - from >= 128 || strlen(colon + 1) >= 16 || !parse_int64(chr_str(colon + 1), &number) || number < 0 ||
-        number > 65535)
-        return chr_fail(CHR_INVALID, "%s is not an address to listen on; write ADDRESS:PORT, such as 127.0.0.1:8080", listen_at);
+    if (!colon || end - from >= 128 || strlen(colon + 1) >= 16 || !parse_int64(chr_str(colon + 1), &number) ||
+        number < 0 || number > 65535)
+        return chr_fail(CHR_INVALID, "%s is not an address to listen on; write ADDRESS:PORT, such as 127.0.0.1:8080",
+                        listen_at);
     memcpy(host, from, (size_t)(end - from));
     host[end - from] = 0;
     strcpy(port, colon + 1);
@@ -72,13 +73,13 @@ static void note_address(server *s, int fd, const char *host)
 /* The port must be free: one socket that is not shared proves it, before others share it. */
 static chr_status listen_all(server *s)
 {
-    char             host[128], port[16];
-    struct addrinfo  hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV }, *found = NULL;
-    const char      *at = s->options.listen;
-    int              probe = -1;
-    chr_status       st = split_address(at, host, port);
+    char            host[128] = "", port[16] = "";
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV }, *found = NULL;
+    const char     *at = s->options.listen;
+    int             probe = -1;
+    chr_status      st = split_address(at, host, port);
     if (st != CHR_OK) return st;
-    int error = getaddrinfo(*host ? host : NULL, port, &hints, &found);
+    int error = getaddrinfo(host[0] ? host : NULL, port, &hints, &found);
     if (error) return chr_fail(CHR_INVALID, "cannot listen on %s: %s", at, gai_strerror(error));
     st = open_listener(found, at, false, &probe);
     if (st == CHR_OK) {
@@ -87,9 +88,11 @@ static chr_status listen_all(server *s)
         snprintf(port, sizeof port, "%s", strrchr(s->address, ':') + 1);
         freeaddrinfo(found);
         found = NULL;
-        if (getaddrinfo(*host ? host : NULL, port, &hints, &found)) st = chr_fail(CHR_INVALID, "cannot listen on %s", at);
+        if (getaddrinfo(*host ? host : NULL, port, &hints, &found))
+            st = chr_fail(CHR_INVALID, "cannot listen on %s", at);
     }
-    for (unsigned i = 0; i < s->n_reactors && st == CHR_OK; i++) st = open_listener(found, at, true, &s->reactors[i].listen_fd);
+    for (unsigned i = 0; i < s->n_reactors && st == CHR_OK; i++)
+        st = open_listener(found, at, true, &s->reactors[i].listen_fd);
     if (found) freeaddrinfo(found);
     return st;
 }
@@ -100,7 +103,7 @@ void reactor_wake(reactor *r)
 {
     uint64_t one = 1;
     if (atomic_exchange(&r->woken, true)) return;
-    ssize_t ignored = write(r->wake_fd, &one, sizeof one);   /* it cannot be full */
+    ssize_t ignored = write(r->wake_fd, &one, sizeof one); /* it cannot be full */
     (void)ignored;
 }
 
@@ -115,7 +118,7 @@ static void accept_some(reactor *r)
     server *s = r->server;
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         int fd = accept4(r->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0) return;   /* none left, or a client that has gone already */
+        if (fd < 0) return; /* none left, or a client that has gone already */
         unsigned limit = s->options.max_clients ? s->options.max_clients : CLIENTS_MAX;
         if (atomic_fetch_add(&s->clients, 1) >= limit) {
             static const char full[] = "-ERR max number of clients reached\r\n";
@@ -249,7 +252,7 @@ static void stop(server *s, unsigned running)
     if (s->workers) workers_stop(s->workers);
     for (unsigned i = 0; i < s->n_reactors; i++) {
         reactor *r = &s->reactors[i];
-        while (r->finished) {   /* came back too late to be sent */
+        while (r->finished) { /* came back too late to be sent */
             job *j = r->finished;
             r->finished = j->next;
             j->conn->job = NULL;

@@ -7,14 +7,14 @@
 typedef struct server server;
 
 typedef struct server_options {
-    const char *listen;          /* "ADDR:PORT"; "[::1]:8080" for IPv6; port 0 picks a free one */
-    unsigned    threads;         /* reactors; 0: one per processor */
-    unsigned    max_clients;     /* 0: 10,000 */
+    const char *listen;      /* "ADDR:PORT"; "[::1]:8080" for IPv6; port 0 picks a free one */
+    unsigned    threads;     /* reactors; 0: one per processor */
+    unsigned    max_clients; /* 0: 10,000 */
     /* SHUTDOWN was asked for over the wire; must not block. */
     void (*on_shutdown)(void *arg);
-    void  *shutdown_arg;
+    void *shutdown_arg;
     /* For INFO and CONFIG GET: what else runs here. */
-    const char *mount_point;     /* NULL: none */
+    const char *mount_point; /* NULL: none */
 } server_options;
 
 /* Listens and serves from threads of its own. CHR_INVALID: the address is malformed, or in use, with a sentence. */

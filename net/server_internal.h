@@ -17,27 +17,27 @@ typedef struct reactor {
     server         *server;
     pthread_t       thread;
     int             epoll_fd, listen_fd;
-    int             wake_fd;         /* an eventfd: acknowledged writes, finished jobs, stopping */
-    atomic_bool     woken;           /* the eventfd has been written and not yet read */
-    conn           *conns;           /* list */
-    conn           *held;            /* those with replies that wait for acknowledgement; list */
+    int             wake_fd; /* an eventfd: acknowledged writes, finished jobs, stopping */
+    atomic_bool     woken;   /* the eventfd has been written and not yet read */
+    conn           *conns;   /* list */
+    conn           *held;    /* those with replies that wait for acknowledgement; list */
     pthread_mutex_t mu;
-    job            *finished;        /* by workers; mu */
-    conn           *dead;            /* closed in this turn, freed at its end */
+    job            *finished; /* by workers; mu */
+    conn           *dead;     /* closed in this turn, freed at its end */
 } reactor;
 
 struct server {
-    store          *store;
-    server_options  options;
-    char            address[128];
-    int64_t         started_ms;
-    reactor         reactors[REACTORS_MAX];
-    unsigned        n_reactors;
-    workers        *workers;
-    cursors         cursors;
-    atomic_bool     stopping;
+    store            *store;
+    server_options    options;
+    char              address[128];
+    int64_t           started_ms;
+    reactor           reactors[REACTORS_MAX];
+    unsigned          n_reactors;
+    workers          *workers;
+    cursors           cursors;
+    atomic_bool       stopping;
     _Atomic(uint64_t) next_id, clients, connections, commands_run, rejected;
-    _Atomic(uint64_t) calls[COMMANDS_MAX];   /* by place in the table */
+    _Atomic(uint64_t) calls[COMMANDS_MAX]; /* by place in the table */
 };
 
 void reactor_wake(reactor *r);

@@ -18,6 +18,7 @@ struct workers {
 job *job_new(conn *c, const request *r)
 {
     size_t bytes = 0;
+    assert(r->n > 0);
     job   *j = calloc(1, sizeof *j);
     if (!j) return NULL;
     for (size_t i = 0; i < r->n; i++) bytes += r->args[i].len;

@@ -7,20 +7,20 @@
 typedef struct workers workers;
 
 struct job {
-    job      *next;
-    conn     *conn;       /* not to be touched by the worker, but for its session */
-    request   request;
-    buf       bytes;      /* of the arguments */
-    slice    *args;
-    buf       out;
+    job    *next;
+    conn   *conn; /* not to be touched by the worker, but for its session */
+    request request;
+    buf     bytes; /* of the arguments */
+    slice  *args;
+    buf     out;
 };
 
 /* NULL: no memory. Copies the arguments. */
-job     *job_new(conn *c, const request *r);
-void     job_free(job *j);
+job *job_new(conn *c, const request *r);
+void job_free(job *j);
 
-workers *workers_start(unsigned threads);        /* NULL: no memory or no thread */
-void     workers_add(workers *w, job *j);        /* a connection has at most one, so the queue is bounded */
-void     workers_stop(workers *w);               /* finishes what is queued */
+workers *workers_start(unsigned threads); /* NULL: no memory or no thread */
+void     workers_add(workers *w, job *j); /* a connection has at most one, so the queue is bounded */
+void     workers_stop(workers *w);        /* finishes what is queued */
 
 #endif

@@ -24,23 +24,23 @@ extern "C" {
 #endif
 
 #define CHR_VERSION "0.1.0"
-#define CHR_KEY_MAX 65535u                     /* bytes */
-#define CHR_VALUE_MAX (512u * 1024u * 1024u)   /* bytes */
+#define CHR_KEY_MAX 65535u                   /* bytes */
+#define CHR_VALUE_MAX (512u * 1024u * 1024u) /* bytes */
 #define CHR_API __attribute__((visibility("default")))
 
 typedef enum chr_status {
     CHR_OK = 0,
-    CHR_NOT_FOUND,   /* no such key, file or name */
-    CHR_EXISTS,      /* a condition such as "only if absent" was not met */
-    CHR_INVALID,     /* an argument is not acceptable; nothing was changed */
-    CHR_TOO_BIG,     /* a key or a value is over its limit; nothing was changed */
+    CHR_NOT_FOUND, /* no such key, file or name */
+    CHR_EXISTS,    /* a condition such as "only if absent" was not met */
+    CHR_INVALID,   /* an argument is not acceptable; nothing was changed */
+    CHR_TOO_BIG,   /* a key or a value is over its limit; nothing was changed */
     CHR_NO_MEMORY,
-    CHR_NO_SPACE,    /* the disk is full: nothing was changed, try again when there is space */
-    CHR_IO,          /* the operating system reported an error */
-    CHR_CORRUPT,     /* a file does not hold what was written to it */
-    CHR_READ_ONLY,   /* an earlier failed write or sync made the store read-only until it is reopened */
-    CHR_LOCKED,      /* another process has the store open */
-    CHR_CLOSING,     /* the store is being closed */
+    CHR_NO_SPACE,  /* the disk is full: nothing was changed, try again when there is space */
+    CHR_IO,        /* the operating system reported an error */
+    CHR_CORRUPT,   /* a file does not hold what was written to it */
+    CHR_READ_ONLY, /* an earlier failed write or sync made the store read-only until it is reopened */
+    CHR_LOCKED,    /* another process has the store open */
+    CHR_CLOSING,   /* the store is being closed */
 } chr_status;
 
 /* The name of a status, such as "corrupt". Never NULL. */
@@ -71,9 +71,9 @@ typedef struct chr_buf {
 CHR_API void chr_buf_free(chr_buf *buf);
 
 typedef enum chr_sync_mode {
-    CHR_SYNC_ALWAYS = 0,   /* a write returns after fdatasync: survives a power cut */
-    CHR_SYNC_INTERVAL,     /* a write returns after write(2); fdatasync at most sync_interval_ms later */
-    CHR_SYNC_NONE,         /* a write returns after write(2); the kernel decides when it reaches the disk */
+    CHR_SYNC_ALWAYS = 0, /* a write returns after fdatasync: survives a power cut */
+    CHR_SYNC_INTERVAL,   /* a write returns after write(2); fdatasync at most sync_interval_ms later */
+    CHR_SYNC_NONE,       /* a write returns after write(2); the kernel decides when it reaches the disk */
 } chr_sync_mode;
 
 typedef enum chr_compression { CHR_COMPRESS_NONE = 0, CHR_COMPRESS_LZ4 = 1, CHR_COMPRESS_ZSTD = 2 } chr_compression;
@@ -115,7 +115,7 @@ CHR_API chr_status chr_delete(chr_store *store, chr_slice key);
 CHR_API chr_status chr_delete_range(chr_store *store, chr_slice start, chr_slice end);
 
 /* A batch is applied whole or not at all, whatever happens, and no reader sees half of it. */
-CHR_API chr_batch *chr_batch_new(void);   /* NULL: no memory */
+CHR_API chr_batch *chr_batch_new(void); /* NULL: no memory */
 CHR_API void       chr_batch_free(chr_batch *batch);
 CHR_API void       chr_batch_clear(chr_batch *batch);
 CHR_API chr_status chr_batch_put(chr_batch *batch, chr_slice key, chr_slice value);
@@ -135,8 +135,8 @@ CHR_API chr_status chr_iter_new(chr_store *store, const chr_snapshot *snapshot, 
 CHR_API void       chr_iter_free(chr_iter *iter);
 CHR_API void       chr_iter_first(chr_iter *iter);
 CHR_API void       chr_iter_last(chr_iter *iter);
-CHR_API void       chr_iter_seek(chr_iter *iter, chr_slice key);        /* to the first key >= key */
-CHR_API void       chr_iter_seek_back(chr_iter *iter, chr_slice key);   /* to the last key <= key */
+CHR_API void       chr_iter_seek(chr_iter *iter, chr_slice key);      /* to the first key >= key */
+CHR_API void       chr_iter_seek_back(chr_iter *iter, chr_slice key); /* to the last key <= key */
 CHR_API void       chr_iter_next(chr_iter *iter);
 CHR_API void       chr_iter_prev(chr_iter *iter);
 CHR_API bool       chr_iter_valid(const chr_iter *iter);
@@ -155,9 +155,9 @@ CHR_API chr_status chr_compact(chr_store *store);
 CHR_API chr_status chr_checkpoint(chr_store *store, const char *dir);
 
 typedef struct chr_stats {
-    uint64_t keys_estimate;     /* entries, counting shadowed ones once too often */
-    uint64_t disk_bytes;        /* of tables */
-    uint64_t wal_bytes;         /* written to the log since opening */
+    uint64_t keys_estimate; /* entries, counting shadowed ones once too often */
+    uint64_t disk_bytes;    /* of tables */
+    uint64_t wal_bytes;     /* written to the log since opening */
     uint64_t memtable_bytes;
     uint64_t cache_bytes;
     uint64_t cache_hits, cache_misses;
@@ -165,10 +165,10 @@ typedef struct chr_stats {
     uint64_t flushes, compactions;
     uint64_t compaction_bytes_read, compaction_bytes_written, flush_bytes_written;
     uint64_t user_bytes_written;
-    uint64_t stall_us;          /* time that writers were slowed down or stopped */
+    uint64_t stall_us; /* time that writers were slowed down or stopped */
     uint32_t level_files[8];
     uint64_t level_bytes[8];
-    bool     read_only;         /* after a failed write or sync */
+    bool     read_only; /* after a failed write or sync */
 } chr_stats;
 CHR_API void chr_get_stats(chr_store *store, chr_stats *stats);
 /* Named texts for people and tools: "stats", "levels", "error". CHR_NOT_FOUND: no such property. */

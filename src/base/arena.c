@@ -9,13 +9,10 @@
 /* Stands at the beginning of its chunk, which is aligned to this much. */
 struct arena_chunk {
     _Alignas(64) arena_chunk *next;
-    bool mapped;   /* by map_chunk */
+    bool mapped; /* by map_chunk */
 };
 
-void arena_init(arena *a)
-{
-    *a = (arena){ .next_chunk = ARENA_CHUNK_MIN };
-}
+void arena_init(arena *a) { *a = (arena){ .next_chunk = ARENA_CHUNK_MIN }; }
 
 void arena_free(arena *a)
 {
@@ -39,7 +36,7 @@ static arena_chunk *map_chunk(void)
     size_t head = (size_t)(-(uintptr_t)p & (ARENA_CHUNK_MAX - 1));
     if (head > 0) (void)munmap(p, head);
     (void)munmap(p + head + ARENA_CHUNK_MAX, ARENA_CHUNK_MAX - head);
-    (void)madvise(p + head, ARENA_CHUNK_MAX, MADV_HUGEPAGE);   /* a wish */
+    (void)madvise(p + head, ARENA_CHUNK_MAX, MADV_HUGEPAGE); /* a wish */
     return (arena_chunk *)(void *)(p + head);
 }
 
@@ -75,7 +72,7 @@ void *arena_alloc(arena *a, size_t size, size_t align)
         count(a, pad + size);
         return p;
     }
-    if (size > ARENA_CHUNK_MAX / 8) {   /* the current chunk stays in use */
+    if (size > ARENA_CHUNK_MAX / 8) { /* the current chunk stays in use */
         if (size > SIZE_MAX / 2) return NULL;
         char *own = take_chunk(a, sizeof(arena_chunk) + size);
         if (own) count(a, size);

@@ -10,7 +10,7 @@
 
 enum {
     ARENA_CHUNK_MIN = 64 << 10,
-    ARENA_CHUNK_MAX = 2 << 20,   /* a huge page */
+    ARENA_CHUNK_MAX = 2 << 20, /* a huge page */
 };
 
 typedef struct arena_chunk arena_chunk;

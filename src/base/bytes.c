@@ -93,7 +93,7 @@ uint64_t read_varint(reader *r)
     uint64_t v = 0;
     for (unsigned shift = 0; shift < 64; shift += 7) {
         uint8_t byte = read_u8(r);
-        if (shift == 63 && byte > 1) break;   /* more than 64 bits */
+        if (shift == 63 && byte > 1) break; /* more than 64 bits */
         v |= (uint64_t)(byte & 0x7f) << shift;
         if (!(byte & 0x80)) return r->failed ? 0 : v;
     }

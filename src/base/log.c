@@ -29,14 +29,15 @@ void log_line(log_level level, const char *part, const char *what, const char *f
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &utc);
     size_t n = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%S", &utc);
-    n += clamp(snprintf(line + n, sizeof line - n, ".%03ldZ %s %s: %s ", now.tv_nsec / 1000000, names[level], part, what),
+    n += clamp(snprintf(line + n, sizeof line - n, ".%03ldZ %s %s: %s ", now.tv_nsec / 1000000, names[level], part,
+                        what),
                sizeof line - n);
     va_list args;
     va_start(args, format);
     n += clamp(vsnprintf(line + n, sizeof line - n, format, args), sizeof line - n);
     va_end(args);
     for (size_t i = 0; i < n; i++)
-        if (line[i] == '\n' || line[i] == '\r') line[i] = ' ';   /* one line stays one line */
+        if (line[i] == '\n' || line[i] == '\r') line[i] = ' '; /* one line stays one line */
     while (n > 0 && line[n - 1] == ' ') n--;
     line[n++] = '\n';
     /* Nobody can be told that telling failed. */

@@ -6,7 +6,7 @@
 
 typedef enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_NOTHING } log_level;
 
-void log_set_level(log_level least);   /* LOG_WARN at first: a library keeps quiet */
+void log_set_level(log_level least); /* LOG_WARN at first: a library keeps quiet */
 /* `format` may be "" for no details. */
 void log_line(log_level level, const char *part, const char *what, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

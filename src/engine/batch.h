@@ -12,19 +12,19 @@
 typedef struct batch {
     buf      payload;
     uint32_t count;
-} batch;   /* starts as {0} */
+} batch; /* starts as {0} */
 
 void batch_free(batch *b);
-void batch_clear(batch *b);   /* keeps the memory */
+void batch_clear(batch *b); /* keeps the memory */
 /* CHR_TOO_BIG: the key is over ENGINE_KEY_MAX, the value over ENGINE_VALUE_MAX or the batch over BATCH_BYTES_MAX;
  * CHR_NO_MEMORY. Either leaves the batch as it was. */
 chr_status batch_put(batch *b, slice key, slice value);
 chr_status batch_delete(batch *b, slice key);
-chr_status batch_delete_range(batch *b, slice start, slice end);   /* [start, end); nothing if start >= end */
+chr_status batch_delete_range(batch *b, slice start, slice end); /* [start, end); nothing if start >= end */
 /* As batch_put, with a value of two parts, so that a caller need not join them first. */
 chr_status batch_put2(batch *b, slice key, slice head, slice body);
 
 /* Walks the writes of a payload, which may come from disk. False at the end, or with *st set if it is malformed. */
-bool batch_next(reader *r, entry *write, chr_status *st);   /* the trailer has the kind and seq 0 */
+bool batch_next(reader *r, entry *write, chr_status *st); /* the trailer has the kind and seq 0 */
 
 #endif

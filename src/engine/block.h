@@ -29,8 +29,8 @@ typedef struct block_builder {
 bool   block_builder_add(block_builder *b, slice key, size_t shared, uint64_t trailer, slice value);
 size_t block_builder_bytes(const block_builder *b); /* what block_builder_finish would append */
 /* Appends the block to `out` and empties the builder, but for last_key and last_trailer. False: no memory. */
-bool   block_builder_finish(block_builder *b, buf *out);
-void   block_builder_free(block_builder *b);
+bool block_builder_finish(block_builder *b, buf *out);
+void block_builder_free(block_builder *b);
 
 /* ---- reading ---- */
 

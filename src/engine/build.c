@@ -52,7 +52,7 @@ static bool something_below(const build_job *job, slice start, slice end, bool e
 
 static chr_status output_begin(output *o)
 {
-    db       *d = o->job->db;
+    db *d = o->job->db;
     o->file_no = db_new_file_no(d);
     file_path     path = path_of(d->dir, FILE_TABLE, o->file_no);
     table_options options = db_table_options(d, o->job->level);
@@ -111,7 +111,7 @@ static chr_status add_fragments(output *o, slice upper)
             chr_status st = add_fragment(o, &f, start, end);
             if (!chr_ok(st)) return st;
         }
-        if (beyond) break;   /* the next table has the rest of it */
+        if (beyond) break; /* the next table has the rest of it */
         o->next_del = i + 1;
     }
     return CHR_OK;
@@ -171,9 +171,9 @@ free_info:
 /* ---- the stream ---- */
 
 typedef struct keep {
-    buf    key;          /* whose versions are passing */
+    buf    key; /* whose versions are passing */
     bool   has_key;
-    size_t stripe;       /* of the version that passed last; SIZE_MAX: none of this key */
+    size_t stripe; /* of the version that passed last; SIZE_MAX: none of this key */
 } keep;
 
 /* Whether an entry must stay; it may turn a put into a tombstone. */
@@ -218,7 +218,9 @@ static chr_status build(build_job *job, output *o)
             k.has_key = true;
             k.stripe = SIZE_MAX;
             /* All versions of a key stay in one table. */
-            if (o->builder && table_builder_bytes(o->builder) >= job->cut_bytes && !chr_ok(st = output_end(o, buf_slice(&k.key)))) break;
+            if (o->builder && table_builder_bytes(o->builder) >= job->cut_bytes &&
+                !chr_ok(st = output_end(o, buf_slice(&k.key))))
+                break;
         }
         if (!must_stay(job, &k, &e, now_ns)) continue;
         if (!o->builder && !chr_ok(st = output_begin(o))) break;

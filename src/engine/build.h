@@ -10,20 +10,20 @@
 #include "engine/db_impl.h"
 
 typedef struct build_job {
-    db             *db;
-    iter           *in;            /* every version, in internal order; positioned by build_tables */
-    const rangedel *dels;          /* the range tombstones of all inputs; may be NULL */
-    uint32_t        level;         /* that the tables are for */
-    uint64_t        cut_bytes;     /* a table is ended at this size */
-    const version  *below;         /* with levels > `level` that may still hold older versions; NULL: anything may */
-    uint64_t       *snapshots;     /* ascending */
-    size_t          n_snapshots;
-    bool            may_expire;    /* ask the drop function */
+    db                *db;
+    iter              *in;        /* every version, in internal order; positioned by build_tables */
+    const rangedel    *dels;      /* the range tombstones of all inputs; may be NULL */
+    uint32_t           level;     /* that the tables are for */
+    uint64_t           cut_bytes; /* a table is ended at this size */
+    const version     *below;     /* with levels > `level` that may still hold older versions; NULL: anything may */
+    uint64_t          *snapshots; /* ascending */
+    size_t             n_snapshots;
+    bool               may_expire; /* ask the drop function */
     const atomic_bool *cancel;     /* read now and then; NULL: never */
     /* Results: references to finished, durable, open tables. */
-    table_ref     **out;
-    size_t          n_out, cap_out;
-    uint64_t        bytes_out;
+    table_ref **out;
+    size_t      n_out, cap_out;
+    uint64_t    bytes_out;
 } build_job;
 
 /* On error, tables made so far are removed from disk, and there are no results. */

@@ -8,8 +8,8 @@
 typedef struct cache        cache;
 typedef struct cache_handle cache_handle;
 
-cache *cache_new(size_t capacity_bytes);   /* NULL: no memory */
-void   cache_free(cache *c);               /* no handle left */
+cache *cache_new(size_t capacity_bytes); /* NULL: no memory */
+void   cache_free(cache *c);             /* no handle left */
 
 /* NULL: not there. Counts a hit or a miss. */
 cache_handle *cache_lookup(cache *c, uint64_t file_no, uint64_t offset);
@@ -22,7 +22,9 @@ void          cache_release(cache *c, cache_handle *h);
 /* Forgets the blocks of a file that is gone. */
 void cache_drop_file(cache *c, uint64_t file_no);
 
-typedef struct cache_stats { uint64_t hits, misses, bytes, capacity; } cache_stats;
+typedef struct cache_stats {
+    uint64_t hits, misses, bytes, capacity;
+} cache_stats;
 cache_stats cache_get_stats(const cache *c);
 
 #endif

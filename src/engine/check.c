@@ -88,7 +88,7 @@ static chr_status check_table(void *arg, uint32_t at_level, const table_info *in
     }
     if (chr_ok(st) || st == CHR_NO_MEMORY) return st;
     found(c);
-    return CHR_OK;   /* go on: the user wants all of them */
+    return CHR_OK; /* go on: the user wants all of them */
 }
 
 static chr_status accept_batch(void *arg, uint64_t first_seq, uint32_t count, slice payload)
@@ -120,7 +120,7 @@ chr_status db_check(env *e, const char *dir, db_report_fn *report, void *arg)
         st = chr_fail(CHR_CORRUPT, "%s/%s is missing", dir, NAME_CURRENT);
     }
     if (st == CHR_NO_MEMORY) goto out;
-    if (!chr_ok(st)) {   /* without a manifest, look at the tables there are */
+    if (!chr_ok(st)) { /* without a manifest, look at the tables there are */
         found(&c);
         st = CHR_OK;
         for (size_t i = 0; i < files.n_tables && chr_ok(st); i++) {
@@ -141,7 +141,8 @@ chr_status db_check(env *e, const char *dir, db_report_fn *report, void *arg)
             file_path log = path_of(dir, FILE_LOG, state.log_no);
             st = chr_corrupt(log.text, 0, "the log segment is missing, although the manifest needs it");
         } else {
-            st = wal_replay(e, dir, files.logs + first, files.n_logs - first, state.flushed_seq + 1, accept_batch, NULL, &replayed);
+            st = wal_replay(e, dir, files.logs + first, files.n_logs - first, state.flushed_seq + 1, accept_batch, NULL,
+                            &replayed);
         }
         if (!chr_ok(st) && st != CHR_NO_MEMORY) {
             found(&c);
@@ -192,8 +193,9 @@ static chr_status salvage_batch(void *arg, uint64_t first_seq, uint32_t count, s
     chr_status st;
     while (batch_next(&r, &write, &st)) {
         write.trailer = trailer_of(first_seq++, trailer_kind(write.trailer));
-        st = trailer_kind(write.trailer) == KIND_DELETE_RANGE ? memtable_insert(arg, write.key, write.trailer, write.value)
-                                                              : salvage_entry(arg, &write);
+        st = trailer_kind(write.trailer) == KIND_DELETE_RANGE
+                 ? memtable_insert(arg, write.key, write.trailer, write.value)
+                 : salvage_entry(arg, &write);
         if (!chr_ok(st)) return st;
     }
     return st;
@@ -208,7 +210,8 @@ static chr_status move_to_lost(void *arg, const char *name)
     return env_rename(o->env, from.text, to.text);
 }
 
-static chr_status salvage_all(env *e, const char *dir, const numbers *files, memtable *m, db_report_fn *report, void *arg)
+static chr_status salvage_all(env *e, const char *dir, const numbers *files, memtable *m, db_report_fn *report,
+                              void *arg)
 {
     cache     *c = cache_new(0);
     chr_status st = c ? CHR_OK : chr_nomem();
@@ -268,14 +271,15 @@ chr_status db_repair(env *e, const char *dir, db_report_fn *report, void *arg)
     if (!m) return chr_nomem();
     chr_status st = env_lock_file(e, lock_path.text, &lock);
     if (chr_ok(st)) st = list_numbers(e, dir, &files);
-    if (chr_ok(st) && files.n_logs == 0 && files.n_tables == 0) st = chr_fail(CHR_NOT_FOUND, "there is no store in %s", dir);
+    if (chr_ok(st) && files.n_logs == 0 && files.n_tables == 0)
+        st = chr_fail(CHR_NOT_FOUND, "there is no store in %s", dir);
     if (chr_ok(st)) st = salvage_all(e, dir, &files, m, report, arg);
     if (chr_ok(st)) st = env_mkdir(e, lost.text);
     if (st == CHR_EXISTS) st = CHR_OK;
     if (chr_ok(st)) st = env_list(e, dir, move_to_lost, &options);
     if (chr_ok(st)) st = env_sync_dir(e, lost.text);
     if (chr_ok(st)) st = env_sync_dir(e, dir);
-    env_unlock_file(e, lock);   /* opening takes it again */
+    env_unlock_file(e, lock); /* opening takes it again */
     if (chr_ok(st)) st = rebuild(&options, m);
     memtable_free(m);
     free_numbers(&files);

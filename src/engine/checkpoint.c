@@ -43,7 +43,8 @@ chr_status db_checkpoint(db *d, const char *dir)
     chr_status st = d->read_only ? CHR_OK : db_flush(d);
     if (!chr_ok(st)) return st;
     if (!chr_ok(st = env_mkdir(d->env, dir)))
-        return st == CHR_EXISTS ? chr_fail(CHR_EXISTS, "%s exists already; a checkpoint needs a new directory", dir) : st;
+        return st == CHR_EXISTS ? chr_fail(CHR_EXISTS, "%s exists already; a checkpoint needs a new directory", dir)
+                                : st;
 
     /* The view's reference keeps its tables from being removed meanwhile. */
     view     *v = db_view_take(d);

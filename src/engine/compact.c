@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 enum {
-    DRAIN_SAMPLE_NS = 10 * 1000 * 1000,   /* shorter compactions say nothing about speed */
+    DRAIN_SAMPLE_NS = 10 * 1000 * 1000, /* shorter compactions say nothing about speed */
 };
 
 /* The range tombstones of all inputs as one set; NULL if there are none. */
@@ -75,8 +75,10 @@ static chr_status install(db *d, const compaction *c, table_ref *const *out, siz
 {
     version_edit edit = { 0 };
     bool         good = true;
-    for (size_t i = 0; i < c->n_inputs[0]; i++) good = good && edit_remove_table(&edit, c->input_levels[i], c->inputs[0][i]->file_no);
-    for (size_t i = 0; i < c->n_inputs[1]; i++) good = good && edit_remove_table(&edit, c->target, c->inputs[1][i]->file_no);
+    for (size_t i = 0; i < c->n_inputs[0]; i++)
+        good = good && edit_remove_table(&edit, c->input_levels[i], c->inputs[0][i]->file_no);
+    for (size_t i = 0; i < c->n_inputs[1]; i++)
+        good = good && edit_remove_table(&edit, c->target, c->inputs[1][i]->file_no);
     for (size_t i = 0; i < n_out; i++) good = good && edit_add_table(&edit, c->target, out[i]);
     chr_status st = good ? db_install(d, &edit, false) : chr_nomem();
     edit_free(&edit);
@@ -127,8 +129,9 @@ chr_status compaction_run(db *d, compaction *c)
         if (chr_ok(st)) {
             uint64_t ns = env_monotonic_ns(d->env) - begin;
             note_speed(d, bytes_above, ns);
-            log_line(LOG_INFO, "compaction", "done", "from=%u to=%u tables_in=%zu tables_out=%zu bytes_in=%llu bytes_out=%llu ms=%llu",
-                     c->level, c->target, c->n_inputs[0] + c->n_inputs[1], job.n_out, (unsigned long long)bytes_in,
+            log_line(LOG_INFO, "compaction", "done",
+                     "from=%u to=%u tables_in=%zu tables_out=%zu bytes_in=%llu bytes_out=%llu ms=%llu", c->level,
+                     c->target, c->n_inputs[0] + c->n_inputs[1], job.n_out, (unsigned long long)bytes_in,
                      (unsigned long long)job.bytes_out, (unsigned long long)(ns / 1000000));
         }
         build_drop_results(&job, undone);

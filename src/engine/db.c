@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 enum {
-    MANIFEST_ROLL_BYTES = 8 * 1024 * 1024,   /* a longer manifest is written anew */
+    MANIFEST_ROLL_BYTES = 8 * 1024 * 1024, /* a longer manifest is written anew */
     DIR_MAX = PATH_MAX - 64,
 };
 
@@ -62,7 +62,8 @@ void db_background_failed(db *d, chr_status st)
 {
     pthread_mutex_lock(&d->mu);
     if (!d->background_final && st != CHR_CLOSING) {
-        if (d->background != st) log_line(LOG_ERROR, "engine", "background work failed", "reason=\"%s\"", chr_message());
+        if (d->background != st)
+            log_line(LOG_ERROR, "engine", "background work failed", "reason=\"%s\"", chr_message());
         d->background = st;
         d->background_final = st != CHR_NO_SPACE && st != CHR_NO_MEMORY;
         snprintf(d->background_text, sizeof d->background_text, "%s", chr_message());
@@ -105,7 +106,7 @@ static void mark_obsolete(const version *base, const version_edit *edit, const s
 chr_status db_install(db *d, const version_edit *edit, bool drop_oldest_mem)
 {
     version *next = NULL;
-    view    *made = view_alloc();   /* before the edit is in force: afterwards nothing may fail */
+    view    *made = view_alloc(); /* before the edit is in force: afterwards nothing may fail */
     if (!made) return chr_nomem();
     pthread_mutex_lock(&d->edit_mu);
     /* Versions change only under edit_mu, so this one stays current until we replace it. */
@@ -119,7 +120,7 @@ chr_status db_install(db *d, const version_edit *edit, bool drop_oldest_mem)
     }
 
     pthread_mutex_lock(&d->mu);
-    const view *now = atomic_load_explicit(&d->view, memory_order_acquire);   /* it may have a newer memtable than base */
+    const view *now = atomic_load_explicit(&d->view, memory_order_acquire); /* it may have a newer memtable than base */
     view_fill(made, now->mem, now->n_mem - (drop_oldest_mem ? 1 : 0), next);
     for (size_t i = 0; i < edit->n_removes; i++) mark_obsolete(base->version, edit, &edit->removes[i]);
     db_swap_view(d, made);
@@ -140,7 +141,7 @@ out:
 /* ---- opening ---- */
 
 typedef struct found_files {
-    uint64_t *logs;   /* ascending */
+    uint64_t *logs; /* ascending */
     size_t    n_logs, cap_logs;
     uint64_t  next_no;
     bool      tables;
@@ -223,7 +224,7 @@ static chr_status load_table(void *arg, uint32_t at_level, const table_info *inf
 typedef struct recovery {
     db          *d;
     mem_ref     *mem;
-    version_edit flushed;   /* tables made of replayed batches */
+    version_edit flushed; /* tables made of replayed batches */
 } recovery;
 
 static chr_status flush_replayed(recovery *r)
@@ -252,7 +253,8 @@ static chr_status replay_batch(void *arg, uint64_t first_seq, uint32_t count, sl
         st = memtable_insert(r->mem->mem, write.key, trailer_of(seq++, trailer_kind(write.trailer)), write.value);
         if (!chr_ok(st)) return st;
     }
-    if (chr_ok(st) && !r->d->read_only && memtable_bytes(r->mem->mem) >= r->d->options.chr.memtable_bytes) st = flush_replayed(r);
+    if (chr_ok(st) && !r->d->read_only && memtable_bytes(r->mem->mem) >= r->d->options.chr.memtable_bytes)
+        st = flush_replayed(r);
     return st;
 }
 
@@ -270,7 +272,8 @@ static chr_status check_new(db *d, const found_files *f)
     chr_status        st = f->tables ? chr_fail(CHR_CORRUPT, "it holds tables") : CHR_OK;
     if (chr_ok(st) && f->n_logs) st = wal_replay(d->env, d->dir, f->logs, f->n_logs, 1, refuse_batch, NULL, &result);
     if (st == CHR_CORRUPT)
-        return chr_fail(st, "%s has no file %s, and is not empty (%s); run `chronos check`", d->dir, NAME_CURRENT, chr_message());
+        return chr_fail(st, "%s has no file %s, and is not empty (%s); run `chronos check`", d->dir, NAME_CURRENT,
+                        chr_message());
     if (chr_ok(st) && !d->options.chr.create_if_missing)
         return chr_fail(CHR_NOT_FOUND, "there is no store in %s", d->dir);
     return st;
@@ -317,8 +320,8 @@ static chr_status recover(db *d)
             st = chr_corrupt(log.text, 0, "the log segment is missing, although the manifest needs it");
             goto out;
         }
-        st = wal_replay(d->env, d->dir, files.logs + first_log, files.n_logs - first_log, state.flushed_seq + 1, replay_batch,
-                        &r, &replayed);
+        st = wal_replay(d->env, d->dir, files.logs + first_log, files.n_logs - first_log, state.flushed_seq + 1,
+                        replay_batch, &r, &replayed);
         if (!chr_ok(st)) goto out;
     }
     d->last_seq = replayed.last_seq;
@@ -345,8 +348,8 @@ static chr_status recover(db *d)
     view_fill(first, &r.mem, 1, merged ? merged : v);
     db_swap_view(d, first);
     if (replayed.batches)
-        log_line(LOG_INFO, "engine", "replayed the log", "batches=%llu last_seq=%llu", (unsigned long long)replayed.batches,
-                 (unsigned long long)replayed.last_seq);
+        log_line(LOG_INFO, "engine", "replayed the log", "batches=%llu last_seq=%llu",
+                 (unsigned long long)replayed.batches, (unsigned long long)replayed.last_seq);
 out:
     version_drop(v);
     version_drop(merged);
@@ -376,7 +379,11 @@ static chr_status make_dir(db *d)
 
 static chr_status start_threads(db *d)
 {
-    struct { pthread_t *id; void *(*main)(void *); const char *name; } threads[] = {
+    struct {
+        pthread_t *id;
+        void *(*main)(void *);
+        const char *name;
+    } threads[] = {
         { &d->flush_thread, db_flush_main, "chr-flush" },
         { &d->compact_thread, db_compact_main, "chr-compact" },
         { &d->sync_thread, db_sync_main, "chr-sync" },
@@ -386,7 +393,7 @@ static chr_status start_threads(db *d)
             pthread_setname_np(*threads[i].id, threads[i].name);
             continue;
         }
-        d->closing = d->sync_stop = true;   /* none of them has anything to do yet */
+        d->closing = d->sync_stop = true; /* none of them has anything to do yet */
         pthread_cond_broadcast(&d->work);
         for (size_t k = 0; k < i; k++) pthread_join(*threads[k].id, NULL);
         return chr_fail(CHR_NO_MEMORY, "cannot start a thread");
@@ -433,7 +440,7 @@ chr_status db_open(const db_options *options, db **out)
     if (!d->options.table_bytes) d->options.table_bytes = options->chr.memtable_bytes;
     d->read_only = options->chr.read_only;
     d->ceiling = UINT64_MAX;
-    d->drain_rate = 64u << 20;   /* until measured */
+    d->drain_rate = 64u << 20; /* until measured */
     d->snapshots.prev = d->snapshots.next = &d->snapshots;
     pthread_mutex_init(&d->write_mu, NULL);
     pthread_mutex_init(&d->edit_mu, NULL);
@@ -456,7 +463,7 @@ chr_status db_open(const db_options *options, db **out)
     file_path lock = path_in(d->dir, NAME_LOCK);
     st = env_lock_file(d->env, lock.text, &d->lock);
     if (st == CHR_NOT_FOUND) st = chr_fail(CHR_NOT_FOUND, "there is no store in %s", d->dir);
-    if (st == CHR_READ_ONLY && d->read_only) st = CHR_OK;   /* nobody can write there */
+    if (st == CHR_READ_ONLY && d->read_only) st = CHR_OK; /* nobody can write there */
     if (!chr_ok(st)) goto fail;
     if (!chr_ok(st = recover(d))) goto fail;
     if (!d->read_only && !d->options.inline_work && !chr_ok(st = start_threads(d))) goto fail;

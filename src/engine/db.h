@@ -27,14 +27,14 @@ typedef bool db_drop_fn(void *arg, slice key, slice value, uint64_t wall_ns);
 typedef void db_ack_fn(void *arg);
 
 typedef struct db_options {
-    env         *env;
-    const char  *dir;
-    chr_options  chr;
-    db_drop_fn  *drop;          /* may be NULL */
-    void        *drop_arg;
-    bool         inline_work;   /* for deterministic tests: flush and compact in the writing thread, no threads */
-    size_t       l1_bytes;      /* target of the first level below level 0; 0: eight memtables */
-    size_t       table_bytes;   /* size at which compaction cuts a table; 0: a memtable */
+    env        *env;
+    const char *dir;
+    chr_options chr;
+    db_drop_fn *drop; /* may be NULL */
+    void       *drop_arg;
+    bool        inline_work; /* for deterministic tests: flush and compact in the writing thread, no threads */
+    size_t      l1_bytes;    /* target of the first level below level 0; 0: eight memtables */
+    size_t      table_bytes; /* size at which compaction cuts a table; 0: a memtable */
 } db_options;
 
 chr_status db_open(const db_options *options, db **out);
@@ -48,9 +48,10 @@ chr_status db_apply(db *d, const batch *b, uint64_t *seq);
 bool db_would_stall(const db *d);
 
 uint64_t   db_ack_seq(const db *d);
-chr_status db_wait(db *d, uint64_t seq);           /* until acknowledged; at once if it is */
-chr_status db_wait_written(db *d, uint64_t seq);   /* until write(2) has returned: survives the process, not a power cut */
-chr_status db_wait_durable(db *d, uint64_t seq);   /* until fdatasync'ed, whatever the mode */
+chr_status db_wait(db *d, uint64_t seq); /* until acknowledged; at once if it is */
+chr_status db_wait_written(db      *d,
+                           uint64_t seq); /* until write(2) has returned: survives the process, not a power cut */
+chr_status db_wait_durable(db *d, uint64_t seq); /* until fdatasync'ed, whatever the mode */
 /* Sees to it that everything applied so far gets acknowledged soon; never blocks for a sync (it may do one
  * write(2)). The listener is told. */
 void db_request_ack(db *d);
@@ -65,7 +66,7 @@ chr_status db_failure(const db *d);
  * `visit` is called at most once, with the value in place, during the call: copy what you need, don't block.
  * CHR_NOT_FOUND comes without a message. */
 typedef void db_visit_fn(void *arg, slice value);
-chr_status db_get(db *d, const db_snapshot *snapshot, slice key, db_visit_fn *visit, void *arg, uint64_t *seq);
+chr_status   db_get(db *d, const db_snapshot *snapshot, slice key, db_visit_fn *visit, void *arg, uint64_t *seq);
 /* The newest seq applied so far. */
 uint64_t db_last_seq(const db *d);
 
@@ -79,28 +80,28 @@ chr_status db_iter_new(db *d, const db_snapshot *snapshot, slice lower, slice up
 void       db_iter_free(db_iter *it);
 void       db_iter_first(db_iter *it);
 void       db_iter_last(db_iter *it);
-void       db_iter_seek(db_iter *it, slice key);        /* first key >= key */
-void       db_iter_seek_back(db_iter *it, slice key);   /* last key <= key */
+void       db_iter_seek(db_iter *it, slice key);      /* first key >= key */
+void       db_iter_seek_back(db_iter *it, slice key); /* last key <= key */
 void       db_iter_next(db_iter *it);
 void       db_iter_prev(db_iter *it);
 bool       db_iter_valid(const db_iter *it);
-slice      db_iter_key(const db_iter *it);     /* until the iterator moves */
+slice      db_iter_key(const db_iter *it); /* until the iterator moves */
 slice      db_iter_value(const db_iter *it);
-chr_status db_iter_status(const db_iter *it);   /* CHR_OK at either end; otherwise sets the thread's message */
-uint64_t   db_iter_seq(const db_iter *it);      /* the moment it shows; wait for it before passing answers on */
+chr_status db_iter_status(const db_iter *it); /* CHR_OK at either end; otherwise sets the thread's message */
+uint64_t   db_iter_seq(const db_iter *it);    /* the moment it shows; wait for it before passing answers on */
 
-chr_status db_flush(db *d);                            /* memtable to a table, and wait */
-chr_status db_compact(db *d, slice start, slice end);  /* NULL data: no bound; to the last level, and wait */
-chr_status db_checkpoint(db *d, const char *dir);      /* `dir` must not exist */
-void       db_get_stats(db *d, chr_stats *stats);
-chr_status db_property(db *d, const char *name, buf *text);
-env       *db_env(const db *d);
+chr_status  db_flush(db *d);                           /* memtable to a table, and wait */
+chr_status  db_compact(db *d, slice start, slice end); /* NULL data: no bound; to the last level, and wait */
+chr_status  db_checkpoint(db *d, const char *dir);     /* `dir` must not exist */
+void        db_get_stats(db *d, chr_stats *stats);
+chr_status  db_property(db *d, const char *name, buf *text);
+env        *db_env(const db *d);
 const char *db_dir(const db *d);
 
 /* Reads and checks every file of a closed store. Calls `report` with a sentence for each thing that is wrong, and returns
  * CHR_CORRUPT if there was any. (check.c) */
 typedef void db_report_fn(void *arg, const char *sentence);
-chr_status db_check(env *e, const char *dir, db_report_fn *report, void *arg);
+chr_status   db_check(env *e, const char *dir, db_report_fn *report, void *arg);
 /* Saves everything readable into a fresh manifest and moves the rest to DIR/lost. */
 chr_status db_repair(env *e, const char *dir, db_report_fn *report, void *arg);
 

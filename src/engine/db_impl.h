@@ -32,7 +32,8 @@ struct db_snapshot {
 };
 
 typedef struct counters {
-    _Atomic(uint64_t) flushes, flush_bytes, compactions, compaction_read, compaction_written, user_bytes, stall_ns, trivial_moves;
+    _Atomic(uint64_t) flushes, flush_bytes, compactions, compaction_read, compaction_written, user_bytes, stall_ns,
+        trivial_moves;
 } counters;
 
 /* A compaction asked for by db_compact; lives on the asker's stack. */
@@ -45,101 +46,104 @@ typedef struct manual_compaction {
 } manual_compaction;
 
 struct db {
-    env        *env;
-    char       *dir;
-    db_options  options;      /* dir points to the copy above */
-    bool        read_only;    /* opened so */
-    env_lock   *lock;
-    epoch      *epoch;
-    cache      *cache;
+    env       *env;
+    char      *dir;
+    db_options options;   /* dir points to the copy above */
+    bool       read_only; /* opened so */
+    env_lock  *lock;
+    epoch     *epoch;
+    cache     *cache;
 
-    _Atomic(view *)   view;       /* current; changed under mu */
-    _Atomic(uint64_t) last_seq;   /* newest applied; write_mu */
-    _Atomic(uint64_t) ceiling;    /* nothing above it is shown; UINT64_MAX unless the log has failed */
+    _Atomic(view *)   view;     /* current; changed under mu */
+    _Atomic(uint64_t) last_seq; /* newest applied; write_mu */
+    _Atomic(uint64_t) ceiling;  /* nothing above it is shown; UINT64_MAX unless the log has failed */
     _Atomic(uint64_t) next_file_no;
 
     pthread_mutex_t write_mu;
-    wal            *wal;          /* NULL if read_only */
+    wal            *wal; /* NULL if read_only */
 
     pthread_mutex_t edit_mu;
     manifest       *manifest;
-    uint64_t        log_no, flushed_seq;   /* as the manifest has them; edit_mu */
+    uint64_t        log_no, flushed_seq; /* as the manifest has them; edit_mu */
 
-    pthread_mutex_t mu;
-    pthread_cond_t  work;         /* background threads wait here */
-    pthread_cond_t  progress;     /* whoever waits for background work */
-    db_snapshot     snapshots;    /* ring, oldest first */
-    atomic_bool     closing;      /* set under mu */
+    pthread_mutex_t    mu;
+    pthread_cond_t     work;      /* background threads wait here */
+    pthread_cond_t     progress;  /* whoever waits for background work */
+    db_snapshot        snapshots; /* ring, oldest first */
+    atomic_bool        closing;   /* set under mu */
     manual_compaction *manual;
-    chr_status      background;   /* why flush or compaction cannot go on; CHR_OK: they can */
-    char            background_text[512];
-    bool            background_final;   /* corruption or a failed manifest: not worth trying again */
+    chr_status         background; /* why flush or compaction cannot go on; CHR_OK: they can */
+    char               background_text[512];
+    bool               background_final; /* corruption or a failed manifest: not worth trying again */
 
     pthread_t flush_thread, compact_thread, sync_thread;
     bool      threads_started;
 
     /* Acknowledgement. */
-    pthread_mutex_t   sync_mu;
-    pthread_cond_t    sync_wanted;
-    bool              sync_requested, sync_stop;
-    pthread_rwlock_t  listeners_mu;
-    struct { db_ack_fn *fn; void *arg; } listeners[LISTENERS_MAX];
-    size_t            n_listeners;
+    pthread_mutex_t  sync_mu;
+    pthread_cond_t   sync_wanted;
+    bool             sync_requested, sync_stop;
+    pthread_rwlock_t listeners_mu;
+    struct {
+        db_ack_fn *fn;
+        void      *arg;
+    } listeners[LISTENERS_MAX];
+    size_t n_listeners;
 
     /* Back-pressure: see write.c. */
-    _Atomic(uint32_t) pressure;          /* 0..1000; 1000: writers stop */
-    _Atomic(uint64_t) drain_rate;        /* bytes per second that compaction has been getting done */
-    _Atomic(uint64_t) admit_ns;          /* when the next write may go */
+    _Atomic(uint32_t) pressure;   /* 0..1000; 1000: writers stop */
+    _Atomic(uint64_t) drain_rate; /* bytes per second that compaction has been getting done */
+    _Atomic(uint64_t) admit_ns;   /* when the next write may go */
 
     counters counters;
 };
 
 /* db.c */
-view    *db_view_take(db *d);                 /* the current view, with a reference */
+view    *db_view_take(db *d); /* the current view, with a reference */
 uint64_t db_visible_seq(const db *d);
 /* Makes the edit durable and the resulting version current. `drop_oldest_mem`: the oldest immutable memtable is in a table now.
  * The new version holds the references it needs. */
 chr_status db_install(db *d, const version_edit *edit, bool drop_oldest_mem);
-void       db_swap_view(db *d, view *next);   /* mu held; the old view's reference is retired */
+void       db_swap_view(db *d, view *next); /* mu held; the old view's reference is retired */
 uint64_t   db_new_file_no(db *d);
 /* Records why background work cannot go on. */
 void       db_background_failed(db *d, chr_status st);
-chr_status db_background_status(db *d);       /* mu held; sets the message */
+chr_status db_background_status(db *d); /* mu held; sets the message */
 
 /* write.c */
-void db_update_pressure(db *d);   /* mu held */
-void db_log_progress(void *arg);  /* wal_progress_fn */
-chr_status db_switch_memtable(db *d);   /* write_mu held; the active memtable becomes immutable */
-void *db_sync_main(void *arg);
+void       db_update_pressure(db *d);  /* mu held */
+void       db_log_progress(void *arg); /* wal_progress_fn */
+chr_status db_switch_memtable(db *d);  /* write_mu held; the active memtable becomes immutable */
+void      *db_sync_main(void *arg);
 
 /* read.c */
 /* The oldest seq that some snapshot may read at, and all of them, newest last; mu held. NULL: no memory. */
 size_t db_snapshot_seqs(db *d, uint64_t **seqs);
 
 /* flush.c */
-void *db_flush_main(void *arg);
-void *db_compact_main(void *arg);
-void  db_work_inline(db *d);      /* everything there is to do, in this thread (options.inline_work) */
+void      *db_flush_main(void *arg);
+void      *db_compact_main(void *arg);
+void       db_work_inline(db *d); /* everything there is to do, in this thread (options.inline_work) */
 chr_status db_flush_oldest(db *d);
 /* Writes the contents of a memtable to a new level 0 table; NULL if there was nothing in it. */
-chr_status flush_memtable(db *d, mem_ref *m, table_ref **out);
+chr_status    flush_memtable(db *d, mem_ref *m, table_ref **out);
 table_options db_table_options(const db *d, uint32_t at_level);
 
 /* pick.c */
 typedef struct compaction {
-    version    *base;             /* a reference */
+    version    *base; /* a reference */
     uint32_t    level, target;
-    table_ref **inputs[2];        /* of `level` (and, for a manual one, all above the target) and of the target; borrowed */
+    table_ref **inputs[2]; /* of `level` (and, for a manual one, all above the target) and of the target; borrowed */
     size_t      n_inputs[2];
-    uint32_t   *input_levels;     /* parallel to inputs[0] */
+    uint32_t   *input_levels; /* parallel to inputs[0] */
     bool        trivial_move;
 } compaction;
-bool     pick_compaction(db *d, version *v, compaction *c, chr_status *st);   /* mu held; false: nothing to do */
+bool     pick_compaction(db *d, version *v, compaction *c, chr_status *st); /* mu held; false: nothing to do */
 bool     pick_manual(db *d, version *v, slice start, slice end, compaction *c, chr_status *st);
 double   level_score(const db *d, const version *v, uint32_t at_level);
 uint64_t level_target(const db *d, const version *v, uint32_t at_level);
 void     compaction_free(compaction *c);
-uint32_t base_level(const db *d, const version *v);   /* where level 0 is compacted to */
+uint32_t base_level(const db *d, const version *v); /* where level 0 is compacted to */
 
 /* compact.c */
 chr_status compaction_run(db *d, compaction *c);

@@ -10,16 +10,16 @@
 
 struct db_iter {
     db              *db;
-    view            *view;       /* a reference */
+    view            *view; /* a reference */
     uint64_t         seq;
     iter            *in;
-    const rangedel **dels;       /* of all sources that have any */
+    const rangedel **dels; /* of all sources that have any */
     size_t           n_dels;
     buf              lower, upper;
     bool             has_lower, has_upper;
     bool             valid, backward;
-    buf              key;        /* of what is shown */
-    buf              value;      /* backward only */
+    buf              key;   /* of what is shown */
+    buf              value; /* backward only */
     chr_status       st;
     buf              error;
 };
@@ -80,7 +80,7 @@ static void settle_forward(db_iter *it, bool passed)
                 it->valid = true;
                 return;
             }
-            passed = true;   /* a tombstone hides the older versions */
+            passed = true; /* a tombstone hides the older versions */
         }
         iter_next(it->in);
     }
@@ -199,7 +199,8 @@ slice db_iter_value(const db_iter *it)
 }
 chr_status db_iter_status(const db_iter *it)
 {
-    return it->st == CHR_OK ? CHR_OK : chr_fail(it->st, "%.*s", (int)it->error.len, it->error.data ? it->error.data : "");
+    return it->st == CHR_OK ? CHR_OK
+                            : chr_fail(it->st, "%.*s", (int)it->error.len, it->error.data ? it->error.data : "");
 }
 
 /* ---- making one ---- */
@@ -228,7 +229,8 @@ static chr_status gather(db_iter *it)
     for (size_t i = 0; i < it->view->n_mem && chr_ok(st); i++) {
         const rangedel *set;
         st = memtable_rangedels(it->view->mem[i]->mem, &set);
-        if (chr_ok(st) && (!add_dels(it, set, &cap_dels) || !(sources[n] = memtable_iter_new(it->view->mem[i]->mem)))) st = chr_nomem();
+        if (chr_ok(st) && (!add_dels(it, set, &cap_dels) || !(sources[n] = memtable_iter_new(it->view->mem[i]->mem))))
+            st = chr_nomem();
         if (chr_ok(st)) n++;
     }
     slice lower = it->has_lower ? buf_slice(&it->lower) : chr_bytes(NULL, 0);

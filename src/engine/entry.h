@@ -22,7 +22,7 @@ typedef enum entry_kind { KIND_DELETE = 0, KIND_PUT = 1, KIND_DELETE_RANGE = 2 }
 typedef struct entry {
     slice    key;
     uint64_t trailer;
-    slice    value;   /* of KIND_DELETE_RANGE: the end of the range, exclusive */
+    slice    value; /* of KIND_DELETE_RANGE: the end of the range, exclusive */
 } entry;
 
 static inline uint64_t   trailer_of(uint64_t seq, entry_kind kind) { return seq << 8 | (uint64_t)kind; }

@@ -21,27 +21,27 @@
 enum { WAIT_NS = 100 * 1000 };
 
 typedef struct slot {
-    _Alignas(64) _Atomic(uint64_t) entered;   /* 0: not inside */
-    uint32_t     depth;                       /* its thread only */
-    bool         taken;                       /* registry.mu */
-    struct slot *next;                        /* fixed before the slot is seen */
+    _Alignas(64) _Atomic(uint64_t) entered; /* 0: not inside */
+    uint32_t     depth;                     /* its thread only */
+    bool         taken;                     /* registry.mu */
+    struct slot *next;                      /* fixed before the slot is seen */
 } slot;
 
 typedef struct retired {
     struct retired *next;
     uint64_t        tag;
-    void          (*release)(void *arg);
-    void           *arg;
+    void (*release)(void *arg);
+    void *arg;
 } retired;
 
 struct epoch {
     uint64_t          id;
     _Atomic(uint64_t) now;
     _Atomic(slot *)   slots;
-    _Atomic(uint32_t) strangers;   /* inside without a slot, for want of memory; nothing is released meanwhile */
-    pthread_mutex_t   mu;          /* protects the list of what is retired, oldest first */
+    _Atomic(uint32_t) strangers; /* inside without a slot, for want of memory; nothing is released meanwhile */
+    pthread_mutex_t   mu;        /* protects the list of what is retired, oldest first */
     retired          *oldest, **end;
-    epoch            *next;        /* registry.mu */
+    epoch            *next; /* registry.mu */
 };
 
 /* All epochs of the process, so that a thread's end can tell which of its slots still exist. */
@@ -52,12 +52,12 @@ static struct {
 } registry = { .mu = PTHREAD_MUTEX_INITIALIZER };
 
 typedef struct held_slot {
-    uint64_t id;   /* of the epoch */
+    uint64_t id; /* of the epoch */
     slot    *slot;
 } held_slot;
 
 typedef struct thread_slots {
-    held_slot  recent;   /* the one used last; {0, NULL}: none */
+    held_slot  recent; /* the one used last; {0, NULL}: none */
     held_slot *held;
     size_t     n, cap;
 } thread_slots;

@@ -19,6 +19,6 @@ void filter_builder_free(filter_builder *f);
 /* NULL, or what is wrong with it. The empty filter lets everything pass. */
 const char *filter_check(slice filter);
 /* `filter` has been checked; it is best aligned to FILTER_BLOCK_BYTES. */
-bool        filter_may_hold(slice filter, uint64_t key_hash);
+bool filter_may_hold(slice filter, uint64_t key_hash);
 
 #endif

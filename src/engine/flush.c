@@ -9,8 +9,8 @@
 #include <time.h>
 
 enum {
-    RETRY_SECONDS = 1,     /* after a full disk */
-    COMPACT_NICE = 10,     /* readers and writers come first */
+    RETRY_SECONDS = 1, /* after a full disk */
+    COMPACT_NICE = 10, /* readers and writers come first */
 };
 
 table_options db_table_options(const db *d, uint32_t at_level)
@@ -52,7 +52,7 @@ chr_status db_flush_oldest(db *d)
     version_edit edit = { 0 };
     assert(v->n_mem > 1);
     mem_ref   *oldest = v->mem[v->n_mem - 1];
-    chr_status st = db_failure(d);   /* what the log could not keep must not come back as a table */
+    chr_status st = db_failure(d); /* what the log could not keep must not come back as a table */
     if (chr_ok(st)) st = flush_memtable(d, oldest, &t);
     if (chr_ok(st)) {
         edit.log_no = v->mem[v->n_mem - 2]->log_no;
@@ -85,7 +85,7 @@ static void wait_after_failure(db *d)
 void *db_flush_main(void *arg)
 {
     db  *d = arg;
-    bool tried = false;   /* to prepare a segment; if it fails, the writer that needs it tries again and gets the error */
+    bool tried = false; /* to prepare a segment; if it fails, the writer that needs it tries again and gets the error */
     pthread_mutex_lock(&d->mu);
     while (!d->closing) {
         if (!wal_prepared(d->wal) && !tried) {
@@ -148,7 +148,7 @@ void *db_compact_main(void *arg)
     pthread_mutex_lock(&d->mu);
     while (!d->closing) {
         chr_status st;
-        if (d->background_final && d->manual) {   /* nobody must wait for ever */
+        if (d->background_final && d->manual) { /* nobody must wait for ever */
             d->manual->st = d->background;
             buf_set(&d->manual->error, chr_str(d->background_text));
             d->manual->done = true;
@@ -221,7 +221,7 @@ chr_status db_flush(db *d)
     pthread_mutex_lock(&d->mu);
     for (;;) {
         view *v = atomic_load_explicit(&d->view, memory_order_acquire);
-        if (v->n_mem == 1 || v->mem[v->n_mem - 1]->last_seq > upto) break;   /* immutables are flushed oldest first */
+        if (v->n_mem == 1 || v->mem[v->n_mem - 1]->last_seq > upto) break; /* immutables are flushed oldest first */
         if (!chr_ok(st = db_background_status(d))) break;
         if (d->closing) {
             st = chr_fail(CHR_CLOSING, "the store is being closed");

@@ -12,17 +12,17 @@ typedef struct iter iter;
 struct iter_ops {
     void (*first)(iter *);
     void (*last)(iter *);
-    void (*seek)(iter *, slice key, uint64_t trailer);        /* first entry at or after, in internal order */
-    void (*seek_back)(iter *, slice key, uint64_t trailer);   /* last entry at or before */
-    void (*next)(iter *);   /* requires valid */
-    void (*prev)(iter *);   /* requires valid; may follow next and the other way round */
+    void (*seek)(iter *, slice key, uint64_t trailer);      /* first entry at or after, in internal order */
+    void (*seek_back)(iter *, slice key, uint64_t trailer); /* last entry at or before */
+    void (*next)(iter *);                                   /* requires valid */
+    void (*prev)(iter *); /* requires valid; may follow next and the other way round */
     void (*free)(iter *);
 };
 struct iter {
     const struct iter_ops *ops;
     bool                   valid;
     chr_status             status;
-    buf                    error;   /* chr_message() of `status`, for whoever asks later */
+    buf                    error; /* chr_message() of `status`, for whoever asks later */
     entry                  at;
 };
 
@@ -30,9 +30,20 @@ static inline void iter_first(iter *it) { it->ops->first(it); }
 static inline void iter_last(iter *it) { it->ops->last(it); }
 static inline void iter_seek(iter *it, slice key, uint64_t trailer) { it->ops->seek(it, key, trailer); }
 static inline void iter_seek_back(iter *it, slice key, uint64_t trailer) { it->ops->seek_back(it, key, trailer); }
-static inline void iter_next(iter *it) { assert(it->valid); it->ops->next(it); }
-static inline void iter_prev(iter *it) { assert(it->valid); it->ops->prev(it); }
-static inline void iter_free(iter *it) { if (it) it->ops->free(it); }
+static inline void iter_next(iter *it)
+{
+    assert(it->valid);
+    it->ops->next(it);
+}
+static inline void iter_prev(iter *it)
+{
+    assert(it->valid);
+    it->ops->prev(it);
+}
+static inline void iter_free(iter *it)
+{
+    if (it) it->ops->free(it);
+}
 
 /* Makes `it` invalid with a status and the thread's message. */
 static inline void iter_fail(iter *it, chr_status st)

@@ -6,9 +6,9 @@ typedef struct level_iter {
     iter              base;
     table_ref *const *tables;
     size_t            count;
-    size_t            index;     /* of the table that `child` walks */
+    size_t            index; /* of the table that `child` walks */
     table_access      access;
-    iter             *child;     /* NULL: unpositioned */
+    iter             *child; /* NULL: unpositioned */
 } level_iter;
 
 static level_iter *self(iter *it) { return (level_iter *)it; }
@@ -127,9 +127,9 @@ static void level_free(iter *it)
 
 iter *level_iter_new(table_ref *const *tables, size_t count, table_access access)
 {
-    static const struct iter_ops ops = { level_first, level_last,  level_seek, level_seek_back,
+    static const struct iter_ops ops = { level_first, level_last, level_seek, level_seek_back,
                                          level_next,  level_prev, level_free };
-    level_iter *l = calloc(1, sizeof *l);
+    level_iter                  *l = calloc(1, sizeof *l);
     if (!l) return NULL;
     *l = (level_iter){ .base.ops = &ops, .tables = tables, .count = count, .access = access };
     return &l->base;

@@ -22,10 +22,11 @@ struct manifest {
 static bool put_info(buf *b, uint32_t at_level, const table_info *t)
 {
     return buf_append_varint(b, TAG_ADD) && buf_append_varint(b, at_level) && buf_append_varint(b, t->file_no) &&
-           buf_append_varint(b, t->file_bytes) && buf_append_varint(b, t->entries) && buf_append_varint(b, t->deletes) &&
-           buf_append_varint(b, t->range_deletes) && buf_append_varint(b, t->min_seq) && buf_append_varint(b, t->max_seq) &&
-           buf_append_varint(b, t->raw_bytes) && buf_append_sized(b, buf_slice(&t->smallest)) &&
-           buf_append_sized(b, buf_slice(&t->largest)) && buf_append_byte(b, t->largest_exclusive);
+           buf_append_varint(b, t->file_bytes) && buf_append_varint(b, t->entries) &&
+           buf_append_varint(b, t->deletes) && buf_append_varint(b, t->range_deletes) &&
+           buf_append_varint(b, t->min_seq) && buf_append_varint(b, t->max_seq) && buf_append_varint(b, t->raw_bytes) &&
+           buf_append_sized(b, buf_slice(&t->smallest)) && buf_append_sized(b, buf_slice(&t->largest)) &&
+           buf_append_byte(b, t->largest_exclusive);
 }
 
 static bool put_log(buf *b, uint64_t log_no, uint64_t flushed_seq)
@@ -66,8 +67,8 @@ chr_status manifest_append(manifest *m, const version_edit *edit)
     return good ? write_record(m) : chr_nomem();
 }
 
-chr_status manifest_create(env *e, const char *dir, uint64_t no, const version *v, uint64_t log_no, uint64_t flushed_seq,
-                           manifest **out)
+chr_status manifest_create(env *e, const char *dir, uint64_t no, const version *v, uint64_t log_no,
+                           uint64_t flushed_seq, manifest **out)
 {
     file_path  path = path_of(dir, FILE_MANIFEST, no);
     manifest  *m = calloc(1, sizeof *m);
@@ -195,7 +196,8 @@ static chr_status read_edit(parse *p, slice payload)
     return CHR_OK;
 }
 
-chr_status manifest_parse(const char *path, uint64_t no, slice contents, manifest_state *state, manifest_table_fn *fn, void *arg)
+chr_status manifest_parse(const char *path, uint64_t no, slice contents, manifest_state *state, manifest_table_fn *fn,
+                          void *arg)
 {
     chr_status     st = CHR_OK;
     manifest_state found = { .manifest_no = no, .next_file_no = no + 1 };
@@ -226,8 +228,8 @@ chr_status manifest_parse(const char *path, uint64_t no, slice contents, manifes
         goto out;
     }
     if (offset < contents.len)
-        log_line(LOG_WARN, "manifest", "the last edit was torn by a crash and never in force", "file=%s offset=%llu", path,
-                 (unsigned long long)offset);
+        log_line(LOG_WARN, "manifest", "the last edit was torn by a crash and never in force", "file=%s offset=%llu",
+                 path, (unsigned long long)offset);
     for (size_t i = 0; i < p.n && chr_ok(st); i++) st = fn(arg, p.tables[i].level, &p.tables[i].info);
     if (chr_ok(st)) *state = found;
 out:
@@ -250,7 +252,8 @@ chr_status manifest_read(env *e, const char *dir, manifest_state *state, manifes
     }
     file_path path = path_of(dir, FILE_MANIFEST, no);
     st = env_read_file(e, path.text, &contents);
-    if (st == CHR_NOT_FOUND) st = chr_corrupt(path.text, 0, "the manifest is missing, although %s names it", NAME_CURRENT);
+    if (st == CHR_NOT_FOUND)
+        st = chr_corrupt(path.text, 0, "the manifest is missing, although %s names it", NAME_CURRENT);
     if (chr_ok(st)) st = manifest_parse(path.text, no, buf_slice(&contents), state, fn, arg);
 out:
     chr_buf_free(&text);

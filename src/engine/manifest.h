@@ -14,7 +14,7 @@ typedef struct manifest manifest;
 /* Numbers that recovery starts from. */
 typedef struct manifest_state {
     uint64_t manifest_no;
-    uint64_t next_file_no;   /* above every number that the manifest names */
+    uint64_t next_file_no; /* above every number that the manifest names */
     uint64_t log_no;
     uint64_t flushed_seq;
 } manifest_state;
@@ -24,12 +24,13 @@ typedef chr_status manifest_table_fn(void *arg, uint32_t level, const table_info
 /* Reads the manifest that CURRENT names. CHR_NOT_FOUND: there is no CURRENT. */
 chr_status manifest_read(env *e, const char *dir, manifest_state *state, manifest_table_fn *fn, void *arg);
 /* The same over a manifest's bytes; for the fuzzer. */
-chr_status manifest_parse(const char *path, uint64_t no, slice contents, manifest_state *state, manifest_table_fn *fn, void *arg);
+chr_status manifest_parse(const char *path, uint64_t no, slice contents, manifest_state *state, manifest_table_fn *fn,
+                          void *arg);
 
 /* A new manifest that begins with the whole of `v`, put in force by CURRENT. */
-chr_status manifest_create(env *e, const char *dir, uint64_t no, const version *v, uint64_t log_no, uint64_t flushed_seq,
-                           manifest **out);
-chr_status manifest_append(manifest *m, const version_edit *edit);   /* returns once durable */
+chr_status manifest_create(env *e, const char *dir, uint64_t no, const version *v, uint64_t log_no,
+                           uint64_t flushed_seq, manifest **out);
+chr_status manifest_append(manifest *m, const version_edit *edit); /* returns once durable */
 uint64_t   manifest_bytes(const manifest *m);
 uint64_t   manifest_no(const manifest *m);
 void       manifest_free(manifest *m);

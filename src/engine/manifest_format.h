@@ -4,7 +4,7 @@
 
 #include "base/hash.h"
 
-#define MANIFEST_MAGIC UINT64_C(0x46494e414d524843)   /* "CHRMANIF" */
+#define MANIFEST_MAGIC UINT64_C(0x46494e414d524843) /* "CHRMANIF" */
 enum {
     MANIFEST_VERSION = 1,
     MANIFEST_HEADER_BYTES = 32,
@@ -45,7 +45,8 @@ static inline bool manifest_record_decode(slice file, uint64_t no, uint64_t offs
     uint32_t    len = get_u32(record + 4);
     size_t      size = manifest_record_size(len);
     if (len == 0 || size > file.len - offset) return false;
-    if (get_u32(record) != checksum32(chr_bytes(record + 4, size - 4), no * UINT64_C(0x9e3779b97f4a7c15) + offset)) return false;
+    if (get_u32(record) != checksum32(chr_bytes(record + 4, size - 4), no * UINT64_C(0x9e3779b97f4a7c15) + offset))
+        return false;
     *payload = chr_bytes(record + MANIFEST_RECORD_BYTES, len);
     return true;
 }

@@ -16,7 +16,7 @@
 enum {
     RUN_RADIX = 4,
     RUN_SIZES = 16,
-    RUNS_MAX = RUN_SIZES * (RUN_RADIX - 1),   /* enough for 4^16 tombstones */
+    RUNS_MAX = RUN_SIZES * (RUN_RADIX - 1), /* enough for 4^16 tombstones */
 };
 
 /* A set that lives as long as the memtable. */
@@ -27,15 +27,15 @@ typedef struct kept_set {
 
 struct memtable {
     memtree                   tree;
-    arena                     memory;      /* of entries; writer only */
+    arena                     memory; /* of entries; writer only */
     _Atomic(uint64_t)         entries;
     _Atomic(const rangedel *) runs[RUNS_MAX];
-    _Atomic(size_t)           n_runs;      /* those that a reader has to look at */
-    _Atomic(size_t)           set_bytes;   /* of all sets */
-    pthread_mutex_t           mu;          /* protects what follows; held briefly by the writer, and to make `all` */
-    range_tombstone          *tombstones;  /* in order of arrival */
+    _Atomic(size_t)           n_runs;     /* those that a reader has to look at */
+    _Atomic(size_t)           set_bytes;  /* of all sets */
+    pthread_mutex_t           mu;         /* protects what follows; held briefly by the writer, and to make `all` */
+    range_tombstone          *tombstones; /* in order of arrival */
     size_t                    n_tombstones, cap_tombstones;
-    const rangedel           *all;         /* of the first n_all tombstones */
+    const rangedel           *all; /* of the first n_all tombstones */
     size_t                    n_all;
     kept_set                 *kept;
 };
@@ -177,7 +177,8 @@ bool memtable_get(const memtable *m, slice key, uint64_t seq, entry *found)
 
 size_t memtable_bytes(const memtable *m)
 {
-    return arena_used(&m->memory) + arena_used(&m->tree.memory) + atomic_load_explicit(&m->set_bytes, memory_order_relaxed);
+    return arena_used(&m->memory) + arena_used(&m->tree.memory) +
+           atomic_load_explicit(&m->set_bytes, memory_order_relaxed);
 }
 
 uint64_t memtable_entries(const memtable *m) { return atomic_load_explicit(&m->entries, memory_order_relaxed); }
@@ -198,8 +199,14 @@ static void take(memtable_iter *it, bool found)
     if (found) it->base.at = mem_entry_read(it->cursor.entries[it->cursor.at]);
 }
 
-static void iter_to_first(iter *it) { take(self(it), memtree_seek(&self(it)->cursor, (memtree_bound){ .trailer = UINT64_MAX, .side = BEFORE })); }
-static void iter_to_last(iter *it) { take(self(it), memtree_seek_back(&self(it)->cursor, (memtree_bound){ .side = AT_END })); }
+static void iter_to_first(iter *it)
+{
+    take(self(it), memtree_seek(&self(it)->cursor, (memtree_bound){ .trailer = UINT64_MAX, .side = BEFORE }));
+}
+static void iter_to_last(iter *it)
+{
+    take(self(it), memtree_seek_back(&self(it)->cursor, (memtree_bound){ .side = AT_END }));
+}
 
 static void iter_to(iter *it, slice key, uint64_t trailer)
 {

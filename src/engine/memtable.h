@@ -11,7 +11,7 @@
 
 typedef struct memtable memtable;
 
-memtable *memtable_new(void);   /* NULL: no memory */
+memtable *memtable_new(void); /* NULL: no memory */
 void      memtable_free(memtable *m);
 
 /* Writer only. Key and value are copied. (key, trailer) must be new. CHR_NO_MEMORY changes nothing.
@@ -31,7 +31,7 @@ chr_status memtable_rangedels(memtable *m, const rangedel **set);
 iter *memtable_iter_new(const memtable *m);
 
 /* Any thread, approximate while the writer writes. */
-size_t   memtable_bytes(const memtable *m);     /* memory held, as counted against the size limit */
-uint64_t memtable_entries(const memtable *m);   /* range tombstones included */
+size_t   memtable_bytes(const memtable *m);   /* memory held, as counted against the size limit */
+uint64_t memtable_entries(const memtable *m); /* range tombstones included */
 
 #endif

@@ -38,17 +38,17 @@
 
 enum {
     SLOTS = MEMTREE_SLOTS,
-    ROW = SLOTS + 1,       /* of a full node and the slot that does not fit */
+    ROW = SLOTS + 1, /* of a full node and the slot that does not fit */
     COUNT_SHIFT = 4 * SLOTS,
-    DEPTH_MAX = 32,        /* every split leaves at least one slot on either side of it */
+    DEPTH_MAX = 32, /* every split leaves at least one slot on either side of it */
 };
 
 struct memtree_node {
-    _Atomic(uint64_t)          order;   /* slot numbers in key order, 4 bits each from the lowest up; above them the count */
-    _Atomic(uint32_t)          version; /* how often this memory was taken out of the tree */
-    _Atomic(uint32_t)          shape;   /* skip << 1 | is a leaf */
-    _Atomic(memtree_node *)    next;    /* leaves: the right neighbour. spare nodes: the next spare one */
-    _Atomic(const mem_entry *) low;     /* everything in here is at or after it; NULL: no bound */
+    _Atomic(uint64_t)       order; /* slot numbers in key order, 4 bits each from the lowest up; above them the count */
+    _Atomic(uint32_t)       version; /* how often this memory was taken out of the tree */
+    _Atomic(uint32_t)       shape;   /* skip << 1 | is a leaf */
+    _Atomic(memtree_node *) next;    /* leaves: the right neighbour. spare nodes: the next spare one */
+    _Atomic(const mem_entry *) low;  /* everything in here is at or after it; NULL: no bound */
     _Atomic(uint64_t)          prefix[SLOTS];
     _Atomic(const void *)      slot[SLOTS];
 };
@@ -110,18 +110,25 @@ static inline bool is_before(const mem_entry *e, const memtree_bound *b)
 
 /* ---- nodes ---- */
 
-static inline bool     is_leaf(const node *n) { return LOAD(n->shape) & 1; }
-static inline uint32_t skip_of(const node *n) { return LOAD(n->shape) >> 1; }
-static inline unsigned count_of(uint64_t order) { return (unsigned)(order >> COUNT_SHIFT); }
-static inline unsigned slot_at(uint64_t order, unsigned pos) { return (unsigned)(order >> 4 * pos) & 15; }
-static inline const mem_entry *entry_at(const node *n, uint64_t order, unsigned pos) { return LOAD(n->slot[slot_at(order, pos)]); }
-static inline node *child_at(const node *n, uint64_t order, unsigned pos) { return (node *)(uintptr_t)LOAD(n->slot[slot_at(order, pos)]); }
+static inline bool             is_leaf(const node *n) { return LOAD(n->shape) & 1; }
+static inline uint32_t         skip_of(const node *n) { return LOAD(n->shape) >> 1; }
+static inline unsigned         count_of(uint64_t order) { return (unsigned)(order >> COUNT_SHIFT); }
+static inline unsigned         slot_at(uint64_t order, unsigned pos) { return (unsigned)(order >> 4 * pos) & 15; }
+static inline const mem_entry *entry_at(const node *n, uint64_t order, unsigned pos)
+{
+    return LOAD(n->slot[slot_at(order, pos)]);
+}
+static inline node *child_at(const node *n, uint64_t order, unsigned pos)
+{
+    return (node *)(uintptr_t)LOAD(n->slot[slot_at(order, pos)]);
+}
 
 static inline uint64_t order_with(uint64_t order, unsigned pos, unsigned slot)
 {
     uint64_t before = order & ((UINT64_C(1) << 4 * pos) - 1);
     uint64_t after = (order & ((UINT64_C(1) << COUNT_SHIFT) - 1)) >> 4 * pos;
     uint64_t count = count_of(order) + 1;
+    // NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): 15 << 56 does fit into 64 bits
     return before | (uint64_t)slot << 4 * pos | after << 4 * (pos + 1) | count << COUNT_SHIFT;
 }
 
@@ -137,14 +144,15 @@ static inline const mem_entry *start_at(const node *n, bool leaf, uint64_t order
     return leaf ? entry_at(n, order, pos) : LOAD(child_at(n, order, pos)->low);
 }
 
-static unsigned count_equal_before(const node *n, bool leaf, uint64_t order, unsigned pos, uint64_t prefix, const memtree_bound *b)
+static unsigned count_equal_before(const node *n, bool leaf, uint64_t order, unsigned pos, uint64_t prefix,
+                                   const memtree_bound *b)
 {
     unsigned end = pos, count = count_of(order);
     while (end < count && LOAD(n->prefix[slot_at(order, end)]) == prefix) end++;
     while (pos < end) {
         unsigned         mid = (pos + end) / 2;
         const mem_entry *e = start_at(n, leaf, order, mid);
-        if (leaf) __builtin_prefetch((const char *)(const void *)e + 64);   /* for who reads the value */
+        if (leaf) __builtin_prefetch((const char *)(const void *)e + 64); /* for who reads the value */
         if (!e || is_before(e, b))
             pos = mid + 1;
         else
@@ -161,7 +169,8 @@ static inline unsigned count_before(const node *n, bool leaf, uint64_t order, co
     uint64_t prefix = key_prefix(b->key, skip_of(n));
     /* Their order does not matter for that, so no load waits for another. */
     for (unsigned i = 0; i < count; i++) pos += LOAD(n->prefix[i]) < prefix;
-    if (pos < count && LOAD(n->prefix[slot_at(order, pos)]) == prefix) pos = count_equal_before(n, leaf, order, pos, prefix, b);
+    if (pos < count && LOAD(n->prefix[slot_at(order, pos)]) == prefix)
+        pos = count_equal_before(n, leaf, order, pos, prefix, b);
     return pos;
 }
 
@@ -178,7 +187,7 @@ typedef struct place {
     const node *leaf;
     uint32_t    version;
     uint64_t    order;
-    unsigned    pos;   /* entries of the leaf before the bound */
+    unsigned    pos; /* entries of the leaf before the bound */
 } place;
 
 static place locate(const memtree *t, const memtree_bound *b)
@@ -312,13 +321,13 @@ bool memtree_prev(memtree_cursor *c)
 typedef struct step {
     node    *at;
     uint64_t order;
-    unsigned pos;   /* inner: of the child that was taken; leaf: where the entry belongs */
+    unsigned pos; /* inner: of the child that was taken; leaf: where the entry belongs */
 } step;
 
 /* The way from the root to a leaf. */
 typedef struct path {
     step     steps[DEPTH_MAX];
-    unsigned leaf;   /* index of the last step */
+    unsigned leaf; /* index of the last step */
 } path;
 
 /* What a node is filled from, in key order. */
@@ -330,7 +339,7 @@ typedef struct row {
 /* The two nodes that a full one becomes. */
 typedef struct halves {
     node            *left, *right;
-    const mem_entry *middle;   /* the lower bound of `right` */
+    const mem_entry *middle; /* the lower bound of `right` */
 } halves;
 
 static void find_path(const memtree *t, const memtree_bound *b, path *way)
@@ -407,7 +416,8 @@ static slice start_key(bool leaf, const void *slot)
 
 /* Fills a spare node with slots [from, to) of a row whose prefixes were taken after `skip` bytes. If those tell too little
  * and the keys have more in common, later bytes are taken. */
-static void fill_node(node *n, const row *r, unsigned from, unsigned to, uint32_t skip, const mem_entry *low, const mem_entry *high)
+static void fill_node(node *n, const row *r, unsigned from, unsigned to, uint32_t skip, const mem_entry *low,
+                      const mem_entry *high)
 {
     bool     leaf = is_leaf(n);
     uint64_t order = 0;
@@ -418,7 +428,7 @@ static void fill_node(node *n, const row *r, unsigned from, unsigned to, uint32_
     STORE(n->low, low);
     STORE(n->shape, (anew ? better : skip) << 1 | leaf);
     for (unsigned i = from, count = to - from; i < to; i++) {
-        unsigned k = (i - from + count / 2) % count;   /* turned, so that neither end looks like a run (lay_out) */
+        unsigned k = (i - from + count / 2) % count; /* turned, so that neither end looks like a run (lay_out) */
         STORE(n->prefix[k], anew ? key_prefix(start_key(leaf, r->slot[i]), better) : r->prefix[i]);
         STORE(n->slot[k], r->slot[i]);
         order |= (uint64_t)k << 4 * (i - from);
@@ -441,8 +451,8 @@ static unsigned lay_out(const step *s, unsigned pos, uint64_t prefix, const void
     }
     /* What comes next to what came last is part of a run: leave the run room to go on, and none within it. */
     unsigned newest = SLOTS - 1;
-    if (pos > 0 && slot_at(s->order, pos - 1) == newest) return pos < SLOTS ? pos + 1 : SLOTS;   /* upwards */
-    if (pos < SLOTS && slot_at(s->order, pos) == newest) return pos > 0 ? pos : 1;               /* downwards */
+    if (pos > 0 && slot_at(s->order, pos - 1) == newest) return pos < SLOTS ? pos + 1 : SLOTS; /* upwards */
+    if (pos < SLOTS && slot_at(s->order, pos) == newest) return pos > 0 ? pos : 1;             /* downwards */
     return SLOTS / 2;
 }
 
@@ -480,7 +490,8 @@ static node *left_neighbour(const path *way)
 }
 
 /* Makes, out of sight of readers, the two halves of the node at depth `d` with one slot more. */
-static void make_halves(memtree *t, const path *way, unsigned d, const row *r, unsigned cut, const mem_entry *middle, halves *h)
+static void make_halves(memtree *t, const path *way, unsigned d, const row *r, unsigned cut, const mem_entry *middle,
+                        halves *h)
 {
     node            *n = way->steps[d].at;
     const mem_entry *low = LOAD(n->low);
@@ -494,7 +505,7 @@ static void make_halves(memtree *t, const path *way, unsigned d, const row *r, u
 static bool split(memtree *t, const path *way, uint64_t prefix, const mem_entry *e)
 {
     const step *s = &way->steps[way->leaf];
-    unsigned    top = way->leaf;   /* the highest node that is split */
+    unsigned    top = way->leaf; /* the highest node that is split */
     while (top > 0 && count_of(way->steps[top - 1].order) == SLOTS) top--;
     if (!reserve_nodes(t, true, 2) || !reserve_nodes(t, false, 2 * (way->leaf - top) + (top == 0))) return false;
     row              r;
@@ -535,8 +546,9 @@ bool memtree_insert(memtree *t, const mem_entry *e)
 {
     memtree_bound b = { key_at(e), trailer_at(e), BEFORE };
     uint64_t      prefix = key_prefix(b.key, 0);
-    bool          append = !t->greatest || prefix > t->greatest_prefix || (prefix == t->greatest_prefix && is_before(t->greatest, &b));
-    uint64_t      last_order = LOAD(t->last->order);
+    bool          append =
+        !t->greatest || prefix > t->greatest_prefix || (prefix == t->greatest_prefix && is_before(t->greatest, &b));
+    uint64_t last_order = LOAD(t->last->order);
     if (append && count_of(last_order) < SLOTS) {
         put_slot(t->last, last_order, count_of(last_order), key_prefix(b.key, skip_of(t->last)), e);
     } else {

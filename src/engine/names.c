@@ -9,7 +9,7 @@ file_path path_in(const char *dir, const char *name)
 {
     file_path p;
     int       n = snprintf(p.text, sizeof p.text, "%s/%s", dir, name);
-    assert(n > 0 && (size_t)n < sizeof p.text);   /* db_open bounds the length of dir */
+    assert(n > 0 && (size_t)n < sizeof p.text); /* db_open bounds the length of dir */
     (void)n;
     return p;
 }
@@ -21,7 +21,7 @@ static void format_name(char *to, size_t size, file_type type, uint64_t no)
     case FILE_TABLE: snprintf(to, size, "%06" PRIu64 ".sst", no); break;
     case FILE_MANIFEST: snprintf(to, size, "MANIFEST-%06" PRIu64, no); break;
     case FILE_SPARE: snprintf(to, size, "%06" PRIu64 ".spare", no); break;
-    case FILE_OTHER: abort();   /* it has no number */
+    case FILE_OTHER: abort(); /* it has no number */
     }
 }
 

@@ -13,7 +13,9 @@
 
 typedef enum file_type { FILE_LOG, FILE_TABLE, FILE_MANIFEST, FILE_SPARE, FILE_OTHER } file_type;
 
-typedef struct file_path { char text[PATH_MAX]; } file_path;
+typedef struct file_path {
+    char text[PATH_MAX];
+} file_path;
 
 file_path path_in(const char *dir, const char *name);
 file_path path_of(const char *dir, file_type type, uint64_t no);

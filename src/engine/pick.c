@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 enum {
-    LEVEL0_TRIGGER = 4,   /* tables in level 0 that are worth a compaction */
+    LEVEL0_TRIGGER = 4, /* tables in level 0 that are worth a compaction */
     FANOUT = 10,
     LAST = LEVELS - 1,
 };
@@ -75,7 +75,7 @@ typedef struct key_range {
 static void widen(key_range *r, const table_info *t)
 {
     slice smallest = buf_slice(&t->smallest), largest = buf_slice(&t->largest);
-    if (!smallest.data) smallest.data = "";   /* the empty key, not "no bound" */
+    if (!smallest.data) smallest.data = ""; /* the empty key, not "no bound" */
     if (!largest.data) largest.data = "";
     if (!r->any || slice_compare(smallest, r->smallest) < 0) r->smallest = smallest;
     int c = r->any ? slice_compare(largest, r->largest) : 1;
@@ -200,5 +200,5 @@ bool pick_manual(db *d, version *v, slice start, slice end, compaction *c, chr_s
     if (good && (above || garbage)) return true;
     compaction_free(c);
     if (!good) *st = chr_nomem();
-    return false;   /* all of it is in the last level already */
+    return false; /* all of it is in the last level already */
 }

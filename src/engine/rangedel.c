@@ -9,7 +9,7 @@
 
 typedef struct fragment {
     slice  start, end;
-    size_t first_seq;   /* index in `seqs` */
+    size_t first_seq; /* index in `seqs` */
     size_t n_seqs;
 } fragment;
 
@@ -27,9 +27,9 @@ typedef struct edge {
 } edge;
 
 typedef struct sweep {
-    edge     *edges;   /* sorted by key */
+    edge     *edges; /* sorted by key */
     size_t    n_edges;
-    uint64_t *active;  /* newest first; a seq as often as tombstones with it apply */
+    uint64_t *active; /* newest first; a seq as often as tombstones with it apply */
     size_t    n_active;
     fragment *fragments;
     size_t    n_fragments, cap_fragments;
@@ -37,7 +37,10 @@ typedef struct sweep {
     size_t    n_seqs, cap_seqs;
 } sweep;
 
-static int order_edges(const void *a, const void *b) { return slice_compare(((const edge *)a)->key, ((const edge *)b)->key); }
+static int order_edges(const void *a, const void *b)
+{
+    return slice_compare(((const edge *)a)->key, ((const edge *)b)->key);
+}
 
 /* Both edges of every tombstone; what covers nothing is left out. */
 static bool collect_edges(sweep *s, const range_tombstone *tombstones, size_t n)
@@ -58,7 +61,7 @@ static bool collect_edges(sweep *s, const range_tombstone *tombstones, size_t n)
 
 static void apply_edge(sweep *s, const edge *e)
 {
-    size_t lo = 0, hi = s->n_active;   /* lo: the first that is not newer */
+    size_t lo = 0, hi = s->n_active; /* lo: the first that is not newer */
     while (lo < hi) {
         size_t mid = (lo + hi) / 2;
         if (s->active[mid] > e->seq)
@@ -102,8 +105,10 @@ static bool add_fragment(sweep *s, slice start, slice end)
     size_t    n = 0;
     for (size_t i = 0; i < s->n_active; i++)
         if (n == 0 || seqs[n - 1] != s->active[i]) seqs[n++] = s->active[i];
+    assert(s->fragments);
     fragment *last = s->n_fragments > 0 ? &s->fragments[s->n_fragments - 1] : NULL;
-    if (last && last->n_seqs == n && slice_equal(last->end, start) && memcmp(s->seqs + last->first_seq, seqs, n * sizeof *seqs) == 0) {
+    if (last && last->n_seqs == n && slice_equal(last->end, start) &&
+        memcmp(s->seqs + last->first_seq, seqs, n * sizeof *seqs) == 0) {
         last->end = end;
     } else {
         s->fragments[s->n_fragments++] = (fragment){ start, end, s->n_seqs, n };
@@ -174,7 +179,7 @@ void rangedel_free(rangedel *set) { free(set); }
 uint64_t rangedel_covers(const rangedel *set, slice key, uint64_t at_seq)
 {
     if (!set) return 0;
-    size_t lo = 0, hi = set->count;   /* lo: fragments that do not begin after the key */
+    size_t lo = 0, hi = set->count; /* lo: fragments that do not begin after the key */
     while (lo < hi) {
         size_t mid = (lo + hi) / 2;
         if (slice_compare(set->at[mid].start, key) <= 0)

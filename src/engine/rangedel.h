@@ -10,7 +10,7 @@
 typedef struct rangedel rangedel;
 
 typedef struct range_tombstone {
-    slice    start, end;   /* start < end */
+    slice    start, end; /* start < end */
     uint64_t seq;
 } range_tombstone;
 
@@ -21,7 +21,7 @@ void      rangedel_free(rangedel *set);
 /* The newest seq <= `at_seq` of a tombstone that covers `key`; 0 if there is none (0 is no valid seq). `set` may
  * be NULL: the empty set. */
 uint64_t rangedel_covers(const rangedel *set, slice key, uint64_t at_seq);
-size_t rangedel_bytes(const rangedel *set);   /* memory it takes */
+size_t   rangedel_bytes(const rangedel *set); /* memory it takes */
 /* Fragments in order of start, each with its seqs newest first, no seq twice. Fragments that touch differ in seqs. */
 size_t rangedel_count(const rangedel *set);
 typedef struct range_fragment {

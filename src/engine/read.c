@@ -7,8 +7,8 @@
 
 typedef struct lookup {
     slice        key;
-    uint64_t     seq;      /* read as of */
-    uint64_t     seen;     /* seq of what decided */
+    uint64_t     seq;  /* read as of */
+    uint64_t     seen; /* seq of what decided */
     db_visit_fn *visit;
     void        *arg;
 } lookup;
@@ -68,7 +68,7 @@ static chr_status lookup_view(lookup *l, const view *v)
 chr_status db_get(db *d, const db_snapshot *snapshot, slice key, db_visit_fn *visit, void *arg, uint64_t *seq)
 {
     lookup l = { .key = key, .visit = visit, .arg = arg };
-    if (!key.data) l.key.data = "";   /* the empty key; NULL would mean "no bound" */
+    if (!key.data) l.key.data = ""; /* the empty key; NULL would mean "no bound" */
     epoch_enter(d->epoch);
     view *v = atomic_load_explicit(&d->view, memory_order_acquire);
     l.seq = db_visible_seq(d);

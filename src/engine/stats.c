@@ -44,21 +44,22 @@ static bool put_stats(db *d, buf *text)
 {
     chr_stats s;
     db_get_stats(d, &s);
-    double  written = (double)(s.wal_bytes + s.flush_bytes_written + s.compaction_bytes_written);
-    double  amplification = s.user_bytes_written ? written / (double)s.user_bytes_written : 0;
+    double    written = (double)(s.wal_bytes + s.flush_bytes_written + s.compaction_bytes_written);
+    double    amplification = s.user_bytes_written ? written / (double)s.user_bytes_written : 0;
     wal_stats log = d->wal ? wal_get_stats(d->wal) : (wal_stats){ 0 };
     return buf_printf(text,
-                      "keys_estimate:%" PRIu64 "\ndisk_bytes:%" PRIu64 "\nmemtable_bytes:%" PRIu64 "\nuser_bytes_written:%" PRIu64
-                      "\nwrite_amplification:%.2f\nwal_bytes:%" PRIu64 "\nwal_writes:%" PRIu64 "\nwal_syncs:%" PRIu64
-                      "\nwal_sync_us_mean:%" PRIu64 "\nflushes:%" PRIu64 "\nflush_bytes:%" PRIu64 "\ncompactions:%" PRIu64
-                      "\ntrivial_moves:%" PRIu64 "\ncompaction_bytes_read:%" PRIu64 "\ncompaction_bytes_written:%" PRIu64
-                      "\ncache_bytes:%" PRIu64 "\ncache_hits:%" PRIu64 "\ncache_misses:%" PRIu64 "\nstall_us:%" PRIu64
+                      "keys_estimate:%" PRIu64 "\ndisk_bytes:%" PRIu64 "\nmemtable_bytes:%" PRIu64
+                      "\nuser_bytes_written:%" PRIu64 "\nwrite_amplification:%.2f\nwal_bytes:%" PRIu64
+                      "\nwal_writes:%" PRIu64 "\nwal_syncs:%" PRIu64 "\nwal_sync_us_mean:%" PRIu64 "\nflushes:%" PRIu64
+                      "\nflush_bytes:%" PRIu64 "\ncompactions:%" PRIu64 "\ntrivial_moves:%" PRIu64
+                      "\ncompaction_bytes_read:%" PRIu64 "\ncompaction_bytes_written:%" PRIu64 "\ncache_bytes:%" PRIu64
+                      "\ncache_hits:%" PRIu64 "\ncache_misses:%" PRIu64 "\nstall_us:%" PRIu64
                       "\npressure:%u\nread_only:%d\n",
                       s.keys_estimate, s.disk_bytes, s.memtable_bytes, s.user_bytes_written, amplification, s.wal_bytes,
                       log.writes, s.wal_syncs, s.wal_syncs ? log.sync_ns / s.wal_syncs / 1000 : 0, s.flushes,
-                      s.flush_bytes_written, s.compactions, (uint64_t)d->counters.trivial_moves, s.compaction_bytes_read,
-                      s.compaction_bytes_written, s.cache_bytes, s.cache_hits, s.cache_misses, s.stall_us, d->pressure,
-                      s.read_only);
+                      s.flush_bytes_written, s.compactions, (uint64_t)d->counters.trivial_moves,
+                      s.compaction_bytes_read, s.compaction_bytes_written, s.cache_bytes, s.cache_hits, s.cache_misses,
+                      s.stall_us, d->pressure, s.read_only);
 }
 
 static bool put_levels(db *d, buf *text)

@@ -13,24 +13,24 @@ typedef struct table         table;
 typedef struct table_builder table_builder;
 
 typedef struct table_options {
-    size_t          block_bytes;    /* data block before compression */
-    uint32_t        filter_bits;    /* per key; 0: no filter */
-    chr_compression compression;    /* a block that does not shrink by an eighth is stored as it is */
+    size_t          block_bytes; /* data block before compression */
+    uint32_t        filter_bits; /* per key; 0: no filter */
+    chr_compression compression; /* a block that does not shrink by an eighth is stored as it is */
 } table_options;
 
 /* What a finished table says of itself; stored in it and in the manifest. Key buffers belong to the holder. */
 typedef struct table_info {
     uint64_t file_no;
     uint64_t file_bytes;
-    uint64_t entries;           /* puts and deletes */
+    uint64_t entries; /* puts and deletes */
     uint64_t deletes;
     uint64_t range_deletes;
     uint64_t min_seq, max_seq;
-    uint64_t raw_bytes;         /* of keys and values */
+    uint64_t raw_bytes; /* of keys and values */
     /* Bounds over entries and range tombstones: smallest <= every user key; with `largest_exclusive`, every user
      * key < largest (a range tombstone's end sets the bound), else <= largest. */
-    buf      smallest, largest;
-    bool     largest_exclusive;
+    buf  smallest, largest;
+    bool largest_exclusive;
 } table_info;
 void table_info_free(table_info *info);
 
@@ -40,30 +40,30 @@ chr_status table_builder_new(env_file *file, uint64_t file_no, const table_optio
 chr_status table_builder_add(table_builder *b, slice key, uint64_t trailer, slice value);
 /* At any time before finish, in any order. */
 chr_status table_builder_add_range(table_builder *b, range_tombstone tombstone);
-uint64_t   table_builder_bytes(const table_builder *b);     /* written so far, roughly what the file will have */
+uint64_t   table_builder_bytes(const table_builder *b); /* written so far, roughly what the file will have */
 uint64_t   table_builder_entries(const table_builder *b);
 /* Writes filter, range tombstones, properties, index and footer. `info` is filled; the caller frees its buffers. */
 chr_status table_builder_finish(table_builder *b, table_info *info);
-void       table_builder_free(table_builder *b);   /* finished or not */
+void       table_builder_free(table_builder *b); /* finished or not */
 
 /* Reads footer, index, filter and range tombstones, which stay in memory. Owns `file` on success. `c` outlives
  * the table. */
-chr_status table_open(env_file *file, uint64_t file_no, cache *c, table **t);
-void       table_free(table *t);
-const char *table_path(const table *t);
+chr_status        table_open(env_file *file, uint64_t file_no, cache *c, table **t);
+void              table_free(table *t);
+const char       *table_path(const table *t);
 const table_info *table_get_info(const table *t);
-const rangedel   *table_rangedels(const table *t);   /* may be NULL */
-size_t            table_memory(const table *t);      /* bytes that index, filter and tombstones hold */
+const rangedel   *table_rangedels(const table *t); /* may be NULL */
+size_t            table_memory(const table *t);    /* bytes that index, filter and tombstones hold */
 
 /* The newest version of `key` no newer than `seq`, range tombstones left aside. CHR_NOT_FOUND (without a message)
  * if there is none. On CHR_OK, found->value lives until cache_release(c, *pin). */
 chr_status table_get(table *t, slice key, uint64_t seq, entry *found, cache_handle **pin);
 
 typedef enum table_access {
-    TABLE_CACHED,       /* through the cache: point lookups and short scans; grows read-ahead as a scan goes on */
-    TABLE_SEQUENTIAL,   /* for compaction and checking: big reads, blocks are not put into the cache */
+    TABLE_CACHED,     /* through the cache: point lookups and short scans; grows read-ahead as a scan goes on */
+    TABLE_SEQUENTIAL, /* for compaction and checking: big reads, blocks are not put into the cache */
 } table_access;
-iter *table_iter_new(table *t, table_access access);   /* NULL: no memory; `t` outlives it */
+iter *table_iter_new(table *t, table_access access); /* NULL: no memory; `t` outlives it */
 
 /* Reads and checks every byte of the file: checksums, order, counts, filter against keys. For `chronos check`. */
 chr_status table_verify(table *t);

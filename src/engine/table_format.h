@@ -59,9 +59,9 @@ struct table {
 chr_status table_load(table *t, env_file *file, uint64_t file_no);
 void       table_unload(table *t); /* all but the file */
 /* The first block that may hold something at or after (key, trailer); index.n if there is none. */
-size_t     table_find_block(const table *t, slice key, uint64_t trailer);
+size_t table_find_block(const table *t, slice key, uint64_t trailer);
 /* Compares the bound of block i with (key, trailer). */
-int        table_compare_bound(const table *t, size_t i, slice key, uint64_t trailer);
+int table_compare_bound(const table *t, size_t i, slice key, uint64_t trailer);
 /* Checks block i, which lies at `stored` as it is in the file. *raw are its bytes before packing: in `stored`, or in
  * malloc'ed memory, which is then in *unpacked. */
 chr_status table_check_block(const table *t, size_t i, const char *stored, slice *raw, void **unpacked);

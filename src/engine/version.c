@@ -16,8 +16,8 @@ chr_status table_ref_open(env *e, const char *dir, uint64_t no, cache *c, const 
     uint64_t bytes;
     if (!chr_ok(st = env_size(file, &bytes))) goto close_file;
     if (expected && bytes != expected->file_bytes) {
-        st = chr_corrupt(path.text, bytes, "the table has %llu bytes; the manifest says %llu", (unsigned long long)bytes,
-                         (unsigned long long)expected->file_bytes);
+        st = chr_corrupt(path.text, bytes, "the table has %llu bytes; the manifest says %llu",
+                         (unsigned long long)bytes, (unsigned long long)expected->file_bytes);
         goto close_file;
     }
     table_ref *t = calloc(1, sizeof *t);

@@ -20,25 +20,25 @@
 
 enum {
     LEVELS = 7,
-    IMMUTABLE_MAX = 3,   /* memtables waiting for flush; a fourth stops writers */
+    IMMUTABLE_MAX = 3, /* memtables waiting for flush; a fourth stops writers */
 };
 
 typedef struct table_ref {
     atomic_uint refs;
-    atomic_bool obsolete;   /* not in the current version any more: remove the file with the last reference */
+    atomic_bool obsolete; /* not in the current version any more: remove the file with the last reference */
     uint64_t    file_no;
     table      *table;
     cache      *cache;
     env        *env;
 } table_ref;
 /* Opens the table file `no` in `dir` and checks it against what is expected of it (NULL: nothing). */
-chr_status        table_ref_open(env *e, const char *dir, uint64_t no, cache *c, const table_info *expected, table_ref **out);
-void              table_ref_take(table_ref *t);
-void              table_ref_drop(table_ref *t);
+chr_status table_ref_open(env *e, const char *dir, uint64_t no, cache *c, const table_info *expected, table_ref **out);
+void       table_ref_take(table_ref *t);
+void       table_ref_drop(table_ref *t);
 const table_info *table_ref_info(const table_ref *t);
 
 typedef struct level {
-    table_ref **tables;   /* level 0: newest first; below: in key order */
+    table_ref **tables; /* level 0: newest first; below: in key order */
     size_t      count;
     uint64_t    bytes;
 } level;
@@ -50,12 +50,18 @@ typedef struct version {
 
 /* What an edit of the manifest says: tables that come and go, and how far the log has been flushed. */
 typedef struct version_edit {
-    struct edit_add { uint32_t level; table_ref *table; } *adds;         /* references are borrowed */
+    struct edit_add {
+        uint32_t   level;
+        table_ref *table;
+    } * adds; /* references are borrowed */
     size_t n_adds, cap_adds;
-    struct edit_remove { uint32_t level; uint64_t file_no; } *removes;
-    size_t n_removes, cap_removes;
-    uint64_t log_no;        /* 0: unchanged; else the oldest segment still needed */
-    uint64_t flushed_seq;   /* with log_no: everything up to here is in tables */
+    struct edit_remove {
+        uint32_t level;
+        uint64_t file_no;
+    } * removes;
+    size_t   n_removes, cap_removes;
+    uint64_t log_no;      /* 0: unchanged; else the oldest segment still needed */
+    uint64_t flushed_seq; /* with log_no: everything up to here is in tables */
 } version_edit;
 bool edit_add_table(version_edit *e, uint32_t level, table_ref *table);
 bool edit_remove_table(version_edit *e, uint32_t level, uint64_t file_no);
@@ -75,22 +81,22 @@ bool table_overlaps(const table_info *t, slice smallest, slice largest, bool lar
 typedef struct mem_ref {
     atomic_uint refs;
     memtable   *mem;
-    uint64_t    log_no;      /* first log segment with its writes */
-    uint64_t    last_seq;    /* newest write in it; set when it becomes immutable */
+    uint64_t    log_no;   /* first log segment with its writes */
+    uint64_t    last_seq; /* newest write in it; set when it becomes immutable */
 } mem_ref;
 mem_ref *mem_ref_new(uint64_t log_no);
 void     mem_ref_drop(mem_ref *m);
 
 typedef struct view {
     atomic_uint refs;
-    mem_ref    *mem[1 + IMMUTABLE_MAX];   /* [0] is written to; then immutable ones, newest first */
+    mem_ref    *mem[1 + IMMUTABLE_MAX]; /* [0] is written to; then immutable ones, newest first */
     size_t      n_mem;
     version    *version;
 } view;
-view *view_alloc(void);   /* NULL: no memory; filled by view_fill, which cannot fail */
+view *view_alloc(void); /* NULL: no memory; filled by view_fill, which cannot fail */
 /* Takes references on everything it names. */
-void  view_fill(view *w, mem_ref *const *mem, size_t n_mem, version *v);
-void  view_take(view *v);
-void  view_drop(view *v);
+void view_fill(view *w, mem_ref *const *mem, size_t n_mem, version *v);
+void view_take(view *v);
+void view_drop(view *v);
 
 #endif

@@ -17,23 +17,23 @@
 #include <stdlib.h>
 
 enum {
-    STEP_MIN = 256 * 1024,        /* bytes by which a segment that was not recycled is extended: doubling, */
-    STEP_MAX = 4 * 1024 * 1024,   /* between these */
+    STEP_MIN = 256 * 1024,      /* bytes by which a segment that was not recycled is extended: doubling, */
+    STEP_MAX = 4 * 1024 * 1024, /* between these */
     SEAL_ROOM = WAL_RECORD_BYTES + WAL_ALIGN,
-    RECYCLE_MAX = 256 * 1024 * 1024,   /* a segment that one huge batch has blown up is not kept */
+    RECYCLE_MAX = 256 * 1024 * 1024, /* a segment that one huge batch has blown up is not kept */
 };
 
 typedef struct segment {
     struct segment *next;
     uint64_t        no, incarnation;
     env_file       *file;
-    uint64_t        allocated;    /* bytes of the file that exist and may be overwritten; appender only */
-    uint64_t        end;          /* offset behind the last record, pending ones included; buf_mu */
-    uint64_t        pending_at;   /* file offset of pending.data[0]; buf_mu */
-    buf             pending;      /* appended, not yet written; buf_mu */
-    uint64_t        last_seq;     /* newest in this segment; buf_mu */
-    bool            sealed;       /* buf_mu */
-    atomic_bool     dirty;        /* written since its last sync began */
+    uint64_t        allocated;  /* bytes of the file that exist and may be overwritten; appender only */
+    uint64_t        end;        /* offset behind the last record, pending ones included; buf_mu */
+    uint64_t        pending_at; /* file offset of pending.data[0]; buf_mu */
+    buf             pending;    /* appended, not yet written; buf_mu */
+    uint64_t        last_seq;   /* newest in this segment; buf_mu */
+    bool            sealed;     /* buf_mu */
+    atomic_bool     dirty;      /* written since its last sync began */
 } segment;
 
 struct wal {
@@ -42,37 +42,37 @@ struct wal {
     wal_progress_fn *progress;
     void            *progress_arg;
 
-    pthread_mutex_t buf_mu;
-    segment        *head, *tail;   /* oldest unsynced ... the one that is appended to; buf_mu */
-    pthread_mutex_t prepare_mu;    /* without a prepared segment nobody rotates, so the tail stays while it is held */
-    segment        *prepared;      /* set under prepare_mu, taken by the appender */
-    atomic_bool     has_prepared;  /* publishes `prepared` */
+    pthread_mutex_t   buf_mu;
+    segment          *head, *tail;  /* oldest unsynced ... the one that is appended to; buf_mu */
+    pthread_mutex_t   prepare_mu;   /* without a prepared segment nobody rotates, so the tail stays while it is held */
+    segment          *prepared;     /* set under prepare_mu, taken by the appender */
+    atomic_bool       has_prepared; /* publishes `prepared` */
     _Atomic(uint64_t) appended, written, synced;
 
     pthread_mutex_t write_mu;
-    buf             write_buf;     /* memory that is being written; write_mu */
+    buf             write_buf; /* memory that is being written; write_mu */
 
     pthread_mutex_t sync_mu;
     pthread_cond_t  sync_done;
-    bool            syncing;       /* sync_mu */
+    bool            syncing; /* sync_mu */
 
     pthread_mutex_t files_mu;
-    uint64_t       *closed;        /* numbers of sealed segments whose files still exist; files_mu */
+    uint64_t       *closed; /* numbers of sealed segments whose files still exist; files_mu */
     size_t          n_closed, cap_closed;
-    uint64_t        spare_no;      /* a released segment kept as NO.spare; 0: none; files_mu */
+    uint64_t        spare_no; /* a released segment kept as NO.spare; 0: none; files_mu */
 
     pthread_mutex_t fail_mu;
     atomic_bool     failed;
-    chr_status      failure;       /* fail_mu */
+    chr_status      failure; /* fail_mu */
     char            failure_text[512];
 
     _Atomic(uint64_t) bytes, writes, syncs, sync_ns;
 };
 
-uint64_t   wal_written(const wal *w) { return atomic_load_explicit(&w->written, memory_order_acquire); }
-uint64_t   wal_synced(const wal *w) { return atomic_load_explicit(&w->synced, memory_order_acquire); }
-bool       wal_prepared(const wal *w) { return atomic_load_explicit(&w->has_prepared, memory_order_acquire); }
-uint64_t   wal_segment_no(const wal *w) { return w->tail->no; }
+uint64_t wal_written(const wal *w) { return atomic_load_explicit(&w->written, memory_order_acquire); }
+uint64_t wal_synced(const wal *w) { return atomic_load_explicit(&w->synced, memory_order_acquire); }
+bool     wal_prepared(const wal *w) { return atomic_load_explicit(&w->has_prepared, memory_order_acquire); }
+uint64_t wal_segment_no(const wal *w) { return w->tail->no; }
 
 wal_stats wal_get_stats(const wal *w)
 {
@@ -96,7 +96,8 @@ chr_status wal_fail(wal *w, chr_status st)
         w->failure = st;
         snprintf(w->failure_text, sizeof w->failure_text, "%s", chr_message());
         atomic_store_explicit(&w->failed, true, memory_order_release);
-        log_line(LOG_ERROR, "wal", "failed; the store is read-only until it is reopened", "reason=\"%s\"", w->failure_text);
+        log_line(LOG_ERROR, "wal", "failed; the store is read-only until it is reopened", "reason=\"%s\"",
+                 w->failure_text);
     }
     pthread_mutex_unlock(&w->fail_mu);
     w->progress(w->progress_arg);
@@ -144,7 +145,7 @@ static chr_status segment_create(wal *w, uint64_t no, uint64_t prev_no, segment 
     if (!chr_ok(st = env_rename(w->env, from.text, to.text))) goto remove;
     if (!chr_ok(st = env_sync_dir(w->env, w->dir))) goto free_all;
     free(page);
-    char *path = strdup(to.text);   /* messages should name the file as it is called now */
+    char *path = strdup(to.text); /* messages should name the file as it is called now */
     if (path) {
         free(s->file->path);
         s->file->path = path;
@@ -238,7 +239,7 @@ chr_status wal_close(wal *w)
                             .synced_seq = wal_synced(w),
                             .type = WAL_SEAL,
                             .payload = chr_bytes(none, sizeof none) };
-        bool sealed = segment_put(w->tail, &seal);
+        bool       sealed = segment_put(w->tail, &seal);
         pthread_mutex_unlock(&w->buf_mu);
         st = sealed ? wal_sync(w, UINT64_MAX) : chr_nomem();
     }
@@ -270,7 +271,7 @@ chr_status wal_append(wal *w, uint64_t first_seq, uint32_t count, slice payload)
     if (!chr_ok(st)) return st;
     assert(first_seq == w->appended + 1);
 
-    segment *s = w->tail;   /* only this thread changes tail */
+    segment *s = w->tail; /* only this thread changes tail */
     uint64_t need = s->end + wal_record_size(payload.len) + SEAL_ROOM;
     if (need > s->allocated) {
         st = segment_grow(s, need);
@@ -402,7 +403,7 @@ static chr_status sync_all(wal *w)
     pthread_mutex_lock(&w->buf_mu);
     segment *s = w->head;
     pthread_mutex_unlock(&w->buf_mu);
-    while (s) {   /* only the leader takes segments away */
+    while (s) { /* only the leader takes segments away */
         if (atomic_exchange_explicit(&s->dirty, false, memory_order_acq_rel)) {
             uint64_t begin = env_monotonic_ns(w->env);
             if (!chr_ok(st = env_sync(s->file))) return wal_fail(w, st);
@@ -418,12 +419,12 @@ static chr_status sync_all(wal *w)
     return CHR_OK;
 }
 
-static void lead_begin(wal *w)   /* sync_mu held */
+static void lead_begin(wal *w) /* sync_mu held */
 {
     while (w->syncing) pthread_cond_wait(&w->sync_done, &w->sync_mu);
     w->syncing = true;
 }
-static void lead_end(wal *w)   /* sync_mu held */
+static void lead_end(wal *w) /* sync_mu held */
 {
     w->syncing = false;
     pthread_cond_broadcast(&w->sync_done);

@@ -20,7 +20,7 @@
 
 typedef struct wal wal;
 
-typedef void wal_progress_fn(void *arg);   /* a horizon moved, or the log failed; called without locks of the log */
+typedef void wal_progress_fn(void *arg); /* a horizon moved, or the log failed; called without locks of the log */
 
 /* A log that starts with a new segment `no`, whose predecessor is `prev_no` (0: none). `last_seq` is the newest seq
  * of the store so far; all horizons start there. */
@@ -32,11 +32,11 @@ chr_status wal_close(wal *w);
 /* Appends a batch whose first write has `first_seq` == appended + 1. CHR_NO_SPACE: no room could be made on disk,
  * nothing was appended, try again later. */
 chr_status wal_append(wal *w, uint64_t first_seq, uint32_t count, slice payload);
-chr_status wal_write(wal *w, uint64_t seq);   /* returns once written >= seq */
-chr_status wal_sync(wal *w, uint64_t seq);    /* returns once synced >= seq */
+chr_status wal_write(wal *w, uint64_t seq); /* returns once written >= seq */
+chr_status wal_sync(wal *w, uint64_t seq);  /* returns once synced >= seq */
 uint64_t   wal_written(const wal *w);
 uint64_t   wal_synced(const wal *w);
-chr_status wal_failure(wal *w);               /* CHR_OK, or the failure with its message */
+chr_status wal_failure(wal *w); /* CHR_OK, or the failure with its message */
 /* Makes the log fail with `st` and the thread's message: what it holds and what was made of it do not agree any more. */
 chr_status wal_fail(wal *w, chr_status st);
 
@@ -59,10 +59,10 @@ wal_stats wal_get_stats(const wal *w);
 
 typedef chr_status wal_replay_fn(void *arg, uint64_t first_seq, uint32_t count, slice payload);
 typedef struct wal_replay_result {
-    uint64_t last_seq;        /* of the last batch that was replayed; first_seq - 1 if there was none */
+    uint64_t last_seq; /* of the last batch that was replayed; first_seq - 1 if there was none */
     uint64_t batches;
-    uint64_t dropped_bytes;   /* of a torn tail: written, perhaps in part, but never acknowledged as durable */
-    bool     sealed;          /* the log was closed properly */
+    uint64_t dropped_bytes; /* of a torn tail: written, perhaps in part, but never acknowledged as durable */
+    bool     sealed;        /* the log was closed properly */
 } wal_replay_result;
 /* Replays segments nos[0..n), in order, the first batch being `first_seq`. nos[0] must be the segment that the
  * manifest names. A torn tail is cut off; damage to what was durable, or a missing segment, is CHR_CORRUPT. */
@@ -71,6 +71,7 @@ chr_status wal_replay(env *e, const char *dir, const uint64_t *nos, size_t n, ui
 /* For repair: every intact batch of one segment, whatever lies between them. */
 chr_status wal_salvage(env *e, const char *dir, uint64_t no, wal_replay_fn *fn, void *arg);
 /* The rules of wal_replay over one segment's bytes in memory; for the fuzzer. */
-chr_status wal_parse_segment(const char *path, slice contents, uint64_t no, uint64_t first_seq, wal_replay_fn *fn, void *arg);
+chr_status wal_parse_segment(const char *path, slice contents, uint64_t no, uint64_t first_seq, wal_replay_fn *fn,
+                             void *arg);
 
 #endif

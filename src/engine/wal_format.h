@@ -4,10 +4,10 @@
 
 #include "base/hash.h"
 
-#define WAL_MAGIC UINT64_C(0x474f4c534f4e4f52)   /* "RONOSLOG" */
+#define WAL_MAGIC UINT64_C(0x474f4c534f4e4f52) /* "RONOSLOG" */
 enum {
     WAL_VERSION = 1,
-    WAL_HEADER_BYTES = 4096,   /* a page of its own, so that no later write can tear it */
+    WAL_HEADER_BYTES = 4096, /* a page of its own, so that no later write can tear it */
     WAL_RECORD_BYTES = 32,
     WAL_ALIGN = 8,
 };
@@ -16,15 +16,15 @@ typedef enum wal_record_type { WAL_BATCH = 1, WAL_SEAL = 2 } wal_record_type;
 
 typedef struct wal_header {
     uint64_t no, prev_no;
-    uint64_t incarnation;   /* random; seeds the checksums, so that what an earlier use of the file left fails them */
+    uint64_t incarnation; /* random; seeds the checksums, so that what an earlier use of the file left fails them */
 } wal_header;
 
 typedef struct wal_record {
     uint64_t first_seq;
-    uint64_t synced_seq;   /* everything up to here was durable when the record was made */
-    uint32_t count;        /* of writes; 0 in a seal */
+    uint64_t synced_seq; /* everything up to here was durable when the record was made */
+    uint32_t count;      /* of writes; 0 in a seal */
     uint8_t  type;
-    slice    payload;      /* of a seal: u64 number of the next segment, 0 at a proper end */
+    slice    payload; /* of a seal: u64 number of the next segment, 0 at a proper end */
 } wal_record;
 
 static inline size_t wal_record_size(size_t payload)
@@ -47,7 +47,8 @@ static inline void wal_record_encode(uint8_t *to, const wal_record *r, uint64_t 
 }
 
 /* False: there is no intact record at `offset`. `min_seq` spares computing checksums of what is too old to count. */
-static inline bool wal_record_decode(slice segment, uint64_t offset, uint64_t incarnation, uint64_t min_seq, wal_record *r)
+static inline bool wal_record_decode(slice segment, uint64_t offset, uint64_t incarnation, uint64_t min_seq,
+                                     wal_record *r)
 {
     if (offset > segment.len || segment.len - offset < WAL_RECORD_BYTES) return false;
     const char *at = segment.data + offset;

@@ -21,7 +21,7 @@ typedef struct segment_bytes {
 } segment_bytes;
 
 typedef struct replay {
-    uint64_t       next_seq;   /* expected of the next batch */
+    uint64_t       next_seq; /* expected of the next batch */
     wal_replay_fn *fn;
     void          *arg;
     uint64_t       batches;
@@ -40,7 +40,8 @@ static chr_status load(env *e, const char *dir, uint64_t no, segment_bytes *s)
 
 /* Replays intact, consecutive records. On return *offset is behind the last one, and *seal is the payload of the
  * segment's seal, if it was reached. */
-static chr_status replay_segment(replay *rp, const segment_bytes *s, uint64_t *offset, bool *sealed, uint64_t *sealed_next)
+static chr_status replay_segment(replay *rp, const segment_bytes *s, uint64_t *offset, bool *sealed,
+                                 uint64_t *sealed_next)
 {
     wal_record r;
     *offset = WAL_HEADER_BYTES;
@@ -109,7 +110,7 @@ chr_status wal_replay(env *e, const char *dir, const uint64_t *nos, size_t n, ui
             goto out;
         }
         uint64_t last;
-        if (torn) {   /* nothing from here on may be used; but does it prove that something was lost? */
+        if (torn) { /* nothing from here on may be used; but does it prove that something was lost? */
             if (knows_durable(&s, WAL_HEADER_BYTES, rp.next_seq, &last)) goto lost;
             dropped += last - WAL_HEADER_BYTES;
             continue;
@@ -132,15 +133,18 @@ chr_status wal_replay(env *e, const char *dir, const uint64_t *nos, size_t n, ui
             segment_bytes next = { .contents = { 0 } };
             wal_record    r;
             st = load(e, dir, nos[i + 1], &next);
-            torn = !chr_ok(st) || !wal_record_decode(buf_slice(&next.contents), WAL_HEADER_BYTES, next.header.incarnation,
-                                                     rp.next_seq, &r) || r.first_seq != rp.next_seq;
+            torn = !chr_ok(st) ||
+                   !wal_record_decode(buf_slice(&next.contents), WAL_HEADER_BYTES, next.header.incarnation, rp.next_seq,
+                                      &r) ||
+                   r.first_seq != rp.next_seq;
             chr_buf_free(&next.contents);
             if (!chr_ok(st)) goto out;
         }
     }
     if (dropped)
         log_line(LOG_WARN, "wal", "cut off the torn end of the log, nothing of which had been synced",
-                 "file=%s offset=%llu bytes=%llu", torn_path.text, (unsigned long long)torn_at, (unsigned long long)dropped);
+                 "file=%s offset=%llu bytes=%llu", torn_path.text, (unsigned long long)torn_at,
+                 (unsigned long long)dropped);
     *result = (wal_replay_result){ rp.next_seq - 1, rp.batches, dropped, sealed };
     goto out;
 lost:
@@ -167,7 +171,8 @@ chr_status wal_salvage(env *e, const char *dir, uint64_t no, wal_replay_fn *fn, 
     return st;
 }
 
-chr_status wal_parse_segment(const char *path, slice contents, uint64_t no, uint64_t first_seq, wal_replay_fn *fn, void *arg)
+chr_status wal_parse_segment(const char *path, slice contents, uint64_t no, uint64_t first_seq, wal_replay_fn *fn,
+                             void *arg)
 {
     segment_bytes s = { .contents = { (char *)(uintptr_t)contents.data, contents.len, contents.len } };
     replay        rp = { .next_seq = first_seq, .fn = fn, .arg = arg };

@@ -18,12 +18,12 @@
 enum {
     PRESSURE_SLOW = 500,
     PRESSURE_STOP = 1000,
-    LEVEL0_EASY = 8,     /* tables in level 0 that nobody minds */
+    LEVEL0_EASY = 8, /* tables in level 0 that nobody minds */
     LEVEL0_STOP = 24,
-    NAP_MIN_NS = 500 * 1000,            /* shorter debts wait until there is more to sleep for */
+    NAP_MIN_NS = 500 * 1000, /* shorter debts wait until there is more to sleep for */
     NAP_MAX_NS = 50 * 1000 * 1000,
-    STOP_RETRY_MS = 100,                /* a stopped writer looks again */
-    DRAIN_RATE_MIN = 2 * 1024 * 1024,   /* bytes per second: slow, never standing still */
+    STOP_RETRY_MS = 100,              /* a stopped writer looks again */
+    DRAIN_RATE_MIN = 2 * 1024 * 1024, /* bytes per second: slow, never standing still */
 };
 
 /* ---- acknowledgement ---- */
@@ -79,7 +79,7 @@ void db_request_ack(db *d)
 {
     if (d->read_only || horizon(d) >= db_last_seq(d)) return;
     if (d->options.chr.sync != CHR_SYNC_ALWAYS) {
-        (void)wal_write(d->wal, db_last_seq(d));   /* a failure is told by the listener and by db_failure */
+        (void)wal_write(d->wal, db_last_seq(d)); /* a failure is told by the listener and by db_failure */
         return;
     }
     if (!d->threads_started) {
@@ -118,7 +118,7 @@ void *db_sync_main(void *arg)
         }
         d->sync_requested = false;
         pthread_mutex_unlock(&d->sync_mu);
-        (void)wal_sync(d->wal, db_last_seq(d));   /* the log remembers a failure and tells everyone */
+        (void)wal_sync(d->wal, db_last_seq(d)); /* the log remembers a failure and tells everyone */
         pthread_mutex_lock(&d->sync_mu);
     }
     pthread_mutex_unlock(&d->sync_mu);
@@ -168,10 +168,7 @@ void db_update_pressure(db *d)
     atomic_store_explicit(&d->pressure, level0 > memory ? level0 : memory, memory_order_relaxed);
 }
 
-bool db_would_stall(const db *d)
-{
-    return atomic_load_explicit(&d->pressure, memory_order_relaxed) >= PRESSURE_SLOW;
-}
+bool db_would_stall(const db *d) { return atomic_load_explicit(&d->pressure, memory_order_relaxed) >= PRESSURE_SLOW; }
 
 static void nap(uint64_t ns)
 {
@@ -294,7 +291,7 @@ chr_status db_apply(db *d, const batch *b, uint64_t *seq)
     uint64_t   first = d->last_seq + 1, last = d->last_seq + b->count;
     chr_status st = make_room(d);
     if (chr_ok(st)) {
-        first = d->last_seq + 1;   /* make_room may have let others in */
+        first = d->last_seq + 1; /* make_room may have let others in */
         last = d->last_seq + b->count;
         if (last > SEQ_MAX) st = chr_fail(CHR_READ_ONLY, "the store has used up its sequence numbers");
     }

@@ -3,7 +3,7 @@
 #include <limits.h>
 #include <stdio.h>
 
-enum { READ_FILE_MAX = 1 << 30 };   /* logs with one huge batch are the largest files read whole */
+enum { READ_FILE_MAX = 1 << 30 }; /* logs with one huge batch are the largest files read whole */
 
 chr_status env_read_file(env *e, const char *path, buf *contents)
 {

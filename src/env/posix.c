@@ -20,14 +20,17 @@ typedef struct posix_file {
     int      fd;
 } posix_file;
 
-struct env_lock { int fd; };
+struct env_lock {
+    int fd;
+};
 
 static int fd_of(const env_file *f) { return ((const posix_file *)f)->fd; }
 
 static chr_status posix_open(env *e, const char *path, env_open_mode mode, env_file **out)
 {
-    static const int flags[] = { [ENV_READ] = O_RDONLY, [ENV_READ_WRITE] = O_RDWR, [ENV_CREATE] = O_RDWR | O_CREAT | O_TRUNC };
-    int              fd = open(path, flags[mode] | O_CLOEXEC, 0600);
+    static const int
+        flags[] = { [ENV_READ] = O_RDONLY, [ENV_READ_WRITE] = O_RDWR, [ENV_CREATE] = O_RDWR | O_CREAT | O_TRUNC };
+    int fd = open(path, flags[mode] | O_CLOEXEC, 0600);
     if (fd < 0) return chr_errno(errno, mode == ENV_CREATE ? "create" : "open", path);
     posix_file *f = calloc(1, sizeof *f);
     if (!f || !(f->base.path = strdup(path))) {
@@ -74,7 +77,10 @@ static chr_status posix_pwrite(env_file *f, const void *from, size_t len, uint64
     return CHR_OK;
 }
 
-static chr_status posix_sync(env_file *f) { return fdatasync(fd_of(f)) == 0 ? CHR_OK : chr_errno(errno, "sync", f->path); }
+static chr_status posix_sync(env_file *f)
+{
+    return fdatasync(fd_of(f)) == 0 ? CHR_OK : chr_errno(errno, "sync", f->path);
+}
 
 static chr_status posix_size(env_file *f, uint64_t *bytes)
 {
@@ -182,7 +188,8 @@ static chr_status posix_lock(env *e, const char *path, env_lock **out)
         if (n > 0) pid[strcspn(pid, "\n")] = 0;
         const char *slash = strrchr(path, '/');
         int         dir = slash ? (int)(slash - path) : 1;
-        return chr_fail(CHR_LOCKED, "the store in %.*s is in use by process %s", dir, slash ? path : ".", n > 0 ? pid : "(unknown)");
+        return chr_fail(CHR_LOCKED, "the store in %.*s is in use by process %s", dir, slash ? path : ".",
+                        n > 0 ? pid : "(unknown)");
     }
     env_lock *lock = malloc(sizeof *lock);
     int       n = snprintf(pid, sizeof pid, "%d\n", (int)getpid());

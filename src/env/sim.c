@@ -14,14 +14,14 @@
 enum { SECTOR = 512, CALL_NS = 1000 };
 
 typedef struct image {
-    buf      bytes;   /* what was written; zeroes follow up to size */
+    buf      bytes; /* what was written; zeroes follow up to size */
     uint64_t size;
 } image;
 
 typedef enum change_kind { CHANGE_WRITE, CHANGE_RESIZE } change_kind;
 typedef struct data_change {
     change_kind kind;
-    uint64_t    offset;   /* RESIZE: the new size */
+    uint64_t    offset; /* RESIZE: the new size */
     buf         bytes;
 } data_change;
 
@@ -31,7 +31,7 @@ typedef struct inode {
     image        now, durable;
     data_change *changes;
     size_t       n_changes, cap_changes;
-    size_t       index;   /* in sim.inodes */
+    size_t       index; /* in sim.inodes */
 } inode;
 
 typedef struct name {
@@ -41,20 +41,20 @@ typedef struct name {
 typedef struct name_set {
     name  *at;
     size_t n, cap;
-    bool   current;   /* the names that programs see: they keep an inode's space in use */
+    bool   current; /* the names that programs see: they keep an inode's space in use */
 } name_set;
 
 /* `remove` and `add` may be NULL; a rename has both. */
 typedef struct name_change {
     char  *remove, *add;
-    inode *node;   /* what `add` names */
+    inode *node; /* what `add` names */
 } name_change;
 
 typedef struct sim {
     env             base;
     pthread_mutex_t mu;
     uint64_t        random, wall_ns, monotonic_ns;
-    inode         **inodes;   /* all there ever were; freed with the disk */
+    inode         **inodes; /* all there ever were; freed with the disk */
     size_t          n_inodes, cap_inodes;
     name_set        now, durable;
     name_change    *changes;
@@ -64,7 +64,7 @@ typedef struct sim {
     uint64_t        calls, halt_at, fail_at;
     sim_fault       fault;
     bool            persistent;
-    uint64_t        space;    /* 0: no limit */
+    uint64_t        space; /* 0: no limit */
 } sim;
 
 typedef struct sim_file {
@@ -180,6 +180,7 @@ static void set_remove(name_set *set, const char *path)
     if (!x) return;
     x->node->names -= set->current;
     free(x->path);
+    assert(set->at && set->n > 0);
     *x = set->at[--set->n];
 }
 
@@ -187,6 +188,7 @@ static void set_add(name_set *set, const char *path, inode *node)
 {
     set_remove(set, path);
     grow(&set->at, set->n, &set->cap, sizeof *set->at);
+    assert(set->at);
     node->names += set->current;
     set->at[set->n++] = (name){ must(strdup(path)), node };
 }
@@ -287,6 +289,7 @@ static chr_status sim_open(env *e, const char *path, env_open_mode mode, env_fil
         }
     }
     if (chr_ok(st)) {
+        assert(node);
         sim_file *f = must(calloc(1, sizeof *f));
         f->base.env = e;
         f->base.path = must(strdup(path));
@@ -324,13 +327,13 @@ static chr_status sim_pread(env_file *f, void *to, size_t len, uint64_t offset, 
 
 static chr_status sim_pwrite(env_file *f, const void *from, size_t len, uint64_t offset)
 {
-    sim       *s = sim_of(f->env);
-    inode     *i = ((sim_file *)f)->node;
-    sim_fault  fault;
+    sim      *s = sim_of(f->env);
+    inode    *i = ((sim_file *)f)->node;
+    sim_fault fault;
     pthread_mutex_lock(&s->mu);
     chr_status st = begin(s, "write", f->path, &fault);
     if (chr_ok(st) && !has_room(s, i, offset + len)) st = chr_errno(ENOSPC, "write", f->path);
-    if (chr_ok(st) && fault != SIM_NONE) {   /* a short write that could not go on */
+    if (chr_ok(st) && fault != SIM_NONE) { /* a short write that could not go on */
         if (fault == SIM_SHORT_WRITE) change_data(i, CHANGE_WRITE, offset, from, len / 2);
         st = chr_errno(EIO, "write", f->path);
     }
@@ -341,13 +344,13 @@ static chr_status sim_pwrite(env_file *f, const void *from, size_t len, uint64_t
 
 static chr_status sim_sync(env_file *f)
 {
-    sim       *s = sim_of(f->env);
-    inode     *i = ((sim_file *)f)->node;
-    sim_fault  fault;
+    sim      *s = sim_of(f->env);
+    inode    *i = ((sim_file *)f)->node;
+    sim_fault fault;
     pthread_mutex_lock(&s->mu);
     chr_status st = begin(s, "sync", f->path, &fault);
     if (chr_ok(st) && fault != SIM_NONE) {
-        if (fault == SIM_SYNC_LIES) forget_changes(i);   /* the pages count as clean now, and never reach the disk */
+        if (fault == SIM_SYNC_LIES) forget_changes(i); /* the pages count as clean now, and never reach the disk */
         st = chr_errno(EIO, "sync", f->path);
     }
     if (chr_ok(st)) {
@@ -360,9 +363,9 @@ static chr_status sim_sync(env_file *f)
 
 static chr_status resize(env_file *f, uint64_t bytes, bool shrink, const char *what)
 {
-    sim       *s = sim_of(f->env);
-    inode     *i = ((sim_file *)f)->node;
-    sim_fault  fault;
+    sim      *s = sim_of(f->env);
+    inode    *i = ((sim_file *)f)->node;
+    sim_fault fault;
     pthread_mutex_lock(&s->mu);
     chr_status st = begin(s, what, f->path, &fault);
     if (chr_ok(st) && fault != SIM_NONE) st = chr_errno(EIO, what, f->path);
@@ -389,10 +392,10 @@ static void sim_advise_read_ahead(env_file *f, uint64_t offset, uint64_t len) { 
 
 /* What all of these have in common; `then` runs under the lock once the call may go ahead. */
 typedef chr_status name_fn(sim *s, const char *from, const char *to);
-static chr_status with_names(env *e, const char *what, const char *from, const char *to, name_fn *then)
+static chr_status  with_names(env *e, const char *what, const char *from, const char *to, name_fn *then)
 {
-    sim       *s = sim_of(e);
-    sim_fault  fault;
+    sim      *s = sim_of(e);
+    sim_fault fault;
     pthread_mutex_lock(&s->mu);
     chr_status st = begin(s, what, from, &fault);
     if (chr_ok(st) && fault != SIM_NONE) st = chr_errno(EIO, what, from);
@@ -462,23 +465,39 @@ static chr_status do_sync_dir(sim *s, const char *dir, const char *unused)
     return CHR_OK;
 }
 
-static chr_status sim_rename(env *e, const char *from, const char *to) { return with_names(e, "rename", from, to, do_rename); }
-static chr_status sim_link(env *e, const char *from, const char *to) { return with_names(e, "link", from, to, do_link); }
+static chr_status sim_rename(env *e, const char *from, const char *to)
+{
+    return with_names(e, "rename", from, to, do_rename);
+}
+static chr_status sim_link(env *e, const char *from, const char *to)
+{
+    return with_names(e, "link", from, to, do_link);
+}
 static chr_status sim_unlink(env *e, const char *path) { return with_names(e, "remove", path, NULL, do_unlink); }
-static chr_status sim_mkdir(env *e, const char *path) { return with_names(e, "create the directory", path, NULL, do_mkdir); }
-static chr_status sim_rmdir(env *e, const char *path) { return with_names(e, "remove the directory", path, NULL, do_rmdir); }
-static chr_status sim_sync_dir(env *e, const char *dir) { return with_names(e, "sync the directory", dir, NULL, do_sync_dir); }
+static chr_status sim_mkdir(env *e, const char *path)
+{
+    return with_names(e, "create the directory", path, NULL, do_mkdir);
+}
+static chr_status sim_rmdir(env *e, const char *path)
+{
+    return with_names(e, "remove the directory", path, NULL, do_rmdir);
+}
+static chr_status sim_sync_dir(env *e, const char *dir)
+{
+    return with_names(e, "sync the directory", dir, NULL, do_sync_dir);
+}
 
 static chr_status sim_list(env *e, const char *dir, env_list_fn *fn, void *arg)
 {
     sim       *s = sim_of(e);
-    buf        names = { 0 };   /* copied, since fn may change the directory */
+    buf        names = { 0 }; /* copied, since fn may change the directory */
     chr_status st = CHR_OK;
     pthread_mutex_lock(&s->mu);
     if (!is_dir(s, dir)) st = chr_errno(ENOENT, "list", dir);
     for (size_t i = 0; i < s->now.n && chr_ok(st); i++) {
         const char *path = s->now.at[i].path;
-        if (lies_in(path, dir)) must_buf(buf_append(&names, path + dir_len(path) + 1, strlen(path + dir_len(path) + 1) + 1));
+        if (lies_in(path, dir))
+            must_buf(buf_append(&names, path + dir_len(path) + 1, strlen(path + dir_len(path) + 1) + 1));
     }
     pthread_mutex_unlock(&s->mu);
     for (size_t at = 0; at < names.len && chr_ok(st); at += strlen(names.data + at) + 1) st = fn(arg, names.data + at);
@@ -720,7 +739,8 @@ env *env_sim_crash(env *e, uint64_t seed, sim_loss loss)
     name_set names = { 0 };
     for (size_t i = 0; i < s->durable.n; i++) set_add(&names, s->durable.at[i].path, s->durable.at[i].node);
     for (size_t i = 0; i < s->n_changes; i++)
-        if (loss == SIM_KEEP_ALL || (loss != SIM_LOSE_ALL && (next_random(&random) & 1))) apply_name_change(&names, &s->changes[i]);
+        if (loss == SIM_KEEP_ALL || (loss != SIM_LOSE_ALL && (next_random(&random) & 1)))
+            apply_name_change(&names, &s->changes[i]);
 
     inode **copies = must(calloc(s->n_inodes + 1, sizeof *copies));
     for (size_t i = 0; i < names.n; i++) {

@@ -9,7 +9,7 @@
 #include "env/env.h"
 
 env *env_sim_new(uint64_t seed);
-void env_sim_free(env *e);   /* every file closed before */
+void env_sim_free(env *e); /* every file closed before */
 
 typedef enum sim_fault { SIM_NONE, SIM_EIO, SIM_ENOSPC, SIM_SHORT_WRITE, SIM_SYNC_LIES } sim_fault;
 /* The call of number `call` (see env_sim_calls) fails so; with `persistent`, all mutating calls after it too.
@@ -28,7 +28,7 @@ env *env_sim_crash(env *e, uint64_t seed, sim_loss loss);
 
 /* For corruption tests. */
 chr_status env_sim_flip(env *e, const char *path, uint64_t offset, uint8_t mask);
-void       env_sim_set_space(env *e, uint64_t total_bytes);   /* writing beyond it fails with CHR_NO_SPACE */
-void       env_sim_set_wall(env *e, uint64_t wall_ns);        /* both clocks advance by 1 us a call */
+void       env_sim_set_space(env *e, uint64_t total_bytes); /* writing beyond it fails with CHR_NO_SPACE */
+void       env_sim_set_wall(env *e, uint64_t wall_ns);      /* both clocks advance by 1 us a call */
 
 #endif

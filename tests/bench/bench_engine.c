@@ -34,8 +34,8 @@ typedef struct engine {
     void (*close)(void *store);
     void (*put)(void *store, const char *key, const char *value);
     bool (*get)(void *store, const char *key);
-    uint64_t (*scan)(void *store);   /* entries seen */
-    void (*settle)(void *store);     /* memtables to disk */
+    uint64_t (*scan)(void *store); /* entries seen */
+    void (*settle)(void *store);   /* memtables to disk */
 } engine;
 
 static void *chr_bench_open(const char *dir, bool sync)
@@ -59,7 +59,7 @@ static void chr_bench_put(void *s, const char *key, const char *value)
 static bool chr_bench_get(void *s, const char *key)
 {
     static _Thread_local chr_buf value;
-    chr_status st = chr_get(s, chr_bytes(key, KEY_BYTES), &value);
+    chr_status                   st = chr_get(s, chr_bytes(key, KEY_BYTES), &value);
     if (st != CHR_OK && st != CHR_NOT_FOUND) die("get", chr_message());
     return st == CHR_OK && value.len == VALUE_BYTES;
 }
@@ -194,7 +194,8 @@ static void value_of(char *to, uint64_t i)
 }
 
 typedef enum work { FILLSEQ, FILLRANDOM, FILLSYNC, READRANDOM, READMISSING, READSEQ, WORKS } work;
-static const char *const work_names[WORKS] = { "fillseq", "fillrandom", "fillsync", "readrandom x2", "readmissing", "readseq" };
+static const char *const work_names[WORKS] = { "fillseq",       "fillrandom",  "fillsync",
+                                               "readrandom x2", "readmissing", "readseq" };
 enum { SYNC_ENTRIES = 3000 };
 
 typedef struct reader_arg {
@@ -211,7 +212,8 @@ static void *read_some(void *arg)
         uint64_t k = scramble(i * 2 + a->seed) % entries;
         key_of(key, k);
         if (a->missing) key[0] = 'x';
-        if (a->e->get(a->store, key) == a->missing) die("read", a->missing ? "a key that was never written" : "a key is missing");
+        if (a->e->get(a->store, key) == a->missing)
+            die("read", a->missing ? "a key that was never written" : "a key is missing");
     }
     return NULL;
 }
@@ -310,11 +312,12 @@ int main(int argc, char **argv)
     int         rounds = argc > 2 ? atoi(argv[2]) : 3;
     const char *tmp = getenv("TMPDIR");
     snprintf(base, sizeof base, "%s/chronos-bench-XXXXXX", tmp ? tmp : "/tmp");
-    if (entries < 1000 || rounds < 1 || rounds > ROUNDS_MAX || !mkdtemp(base)) die("usage", "bench_engine [ENTRIES >= 1000] [ROUNDS 1..15]");
+    if (entries < 1000 || rounds < 1 || rounds > ROUNDS_MAX || !mkdtemp(base))
+        die("usage", "bench_engine [ENTRIES >= 1000] [ROUNDS 1..15]");
 
     for (int round = 0; round < rounds; round++)
         for (int k = 0; k < 2; k++) {
-            int           which = (k + round) % 2;   /* neither always goes first */
+            int           which = (k + round) % 2; /* neither always goes first */
             const engine *e = &engines[which];
             char          dir[300];
             void         *store;
@@ -332,8 +335,8 @@ int main(int argc, char **argv)
         }
     rmdir(base);
 
-    printf("%llu entries, %d rounds, medians\n%-14s %12s %12s %7s %14s %14s %7s\n", (unsigned long long)entries, rounds, "workload",
-           "chronos/s", "rocksdb/s", "ratio", "chronos us CPU", "rocksdb us CPU", "ratio");
+    printf("%llu entries, %d rounds, medians\n%-14s %12s %12s %7s %14s %14s %7s\n", (unsigned long long)entries, rounds,
+           "workload", "chronos/s", "rocksdb/s", "ratio", "chronos us CPU", "rocksdb us CPU", "ratio");
     for (work w = 0; w < WORKS; w++) {
         double a = median(rate[w][0], rounds), b = median(rate[w][1], rounds);
         double x = median(cpu[w][0], rounds), y = median(cpu[w][1], rounds);

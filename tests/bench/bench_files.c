@@ -104,7 +104,11 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(const work *, size_t);
-    } steps[] = { { "create", create }, { "stat", look }, { "read", read_whole }, { "list", list }, { "remove", remove_file } };
+    } steps[] = { { "create", create },
+                  { "stat", look },
+                  { "read", read_whole },
+                  { "list", list },
+                  { "remove", remove_file } };
 
     work w = { 0 };
     if (argc == 4) w = (work){ argv[1], strtoul(argv[2], NULL, 10), strtoul(argv[3], NULL, 10), NULL };

@@ -61,7 +61,8 @@ static void run(pattern p, const char *arrival, uint32_t n, char *keys, uint32_t
     for (uint32_t i = 0; i < n; i++) (void)make_key(keys + (size_t)i * KEY_BYTES, p, order[i], n);
     double begin = now_ns();
     for (uint32_t i = 0; i < n; i++)
-        if (memtable_insert(m, chr_bytes(keys + (size_t)i * KEY_BYTES, KEY_BYTES), trailer_of(i + 1, KIND_PUT), chr_bytes(value, sizeof value)) != CHR_OK)
+        if (memtable_insert(m, chr_bytes(keys + (size_t)i * KEY_BYTES, KEY_BYTES), trailer_of(i + 1, KIND_PUT),
+                            chr_bytes(value, sizeof value)) != CHR_OK)
             abort();
     double insert = (now_ns() - begin) / n;
 
@@ -98,7 +99,8 @@ int main(int argc, char **argv)
     char     *keys = malloc((size_t)n * KEY_BYTES);
     uint32_t *order = malloc(n * sizeof *order);
     if (n == 0 || !keys || !order) return 2;
-    printf("%u entries\n%-16s %-10s %7s %7s %7s %7s %9s\n", n, "keys", "arrival", "insert", "get", "next", "prev", "overhead");
+    printf("%u entries\n%-16s %-10s %7s %7s %7s %7s %9s\n", n, "keys", "arrival", "insert", "get", "next", "prev",
+           "overhead");
     for (pattern p = 0; p < PATTERNS; p++) {
         shuffle(order, n, 1);
         run(p, "random", n, keys, order);

@@ -21,7 +21,9 @@
 enum { KEYS = 60, BATCHES = 90, OPS_MAX = 5, LOSSES = 4, DOUBLE_EVERY = 7 };
 static const char *const loss_names[LOSSES] = { "lose all", "keep all", "lose some", "tear" };
 
-typedef struct rng { uint64_t s; } rng;
+typedef struct rng {
+    uint64_t s;
+} rng;
 static uint32_t rnd(rng *r, uint32_t below)
 {
     r->s = r->s * 6364136223846793005u + 1442695040888963407u;
@@ -37,22 +39,22 @@ typedef struct place {
 
 static void failed(const place *p, const char *what, const char *detail)
 {
-    printf("FAILED: %s (%s)\n  again with: SEED=%" PRIu64 " CALL=%" PRIu64 "   loss: %s%s\n", what, detail, p->seed, p->call,
-           loss_names[p->loss], p->twice ? ", and cut off again during recovery" : "");
+    printf("FAILED: %s (%s)\n  again with: SEED=%" PRIu64 " CALL=%" PRIu64 "   loss: %s%s\n", what, detail, p->seed,
+           p->call, loss_names[p->loss], p->twice ? ", and cut off again during recovery" : "");
     exit(1);
 }
 
 /* ---- the model: what the first n batches make of the keys ---- */
 
 typedef struct op {
-    uint8_t  kind;   /* entry_kind */
+    uint8_t  kind; /* entry_kind */
     uint8_t  key, end;
     uint32_t value;
 } op;
 typedef struct script {
     op      ops[BATCHES][OPS_MAX];
     uint8_t n_ops[BATCHES];
-    uint8_t then[BATCHES];   /* what happens after the batch */
+    uint8_t then[BATCHES]; /* what happens after the batch */
 } script;
 
 static void key_name(char to[16], unsigned i) { snprintf(to, 16, "key%03u", i); }
@@ -72,7 +74,10 @@ static void write_script(script *s, uint64_t seed)
         for (int i = 0; i < s->n_ops[b]; i++) {
             uint32_t kind = rnd(&r, 20);
             op      *o = &s->ops[b][i];
-            *o = (op){ .kind = kind < 14 ? KIND_PUT : kind < 19 ? KIND_DELETE : KIND_DELETE_RANGE, .key = (uint8_t)rnd(&r, KEYS) };
+            *o = (op){ .kind = kind < 14   ? KIND_PUT
+                               : kind < 19 ? KIND_DELETE
+                                           : KIND_DELETE_RANGE,
+                       .key = (uint8_t)rnd(&r, KEYS) };
             o->end = (uint8_t)(o->key + 1 + rnd(&r, 12));
             o->value = rnd(&r, 1u << 30);
         }
@@ -115,7 +120,7 @@ static db_options options_of(env *e, uint64_t seed)
 }
 
 typedef struct progress {
-    int issued, durable;   /* batches */
+    int issued, durable; /* batches */
 } progress;
 
 /* Runs until the script ends or the disk stops. */
@@ -141,7 +146,7 @@ static void run(env *e, const script *s, uint64_t seed, progress *done)
             if (x->kind == KIND_DELETE) (void)batch_delete(&b, chr_str(key));
             if (x->kind == KIND_DELETE_RANGE) (void)batch_delete_range(&b, chr_str(key), chr_str(end));
         }
-        done->issued = i + 1;   /* from here on it may be found */
+        done->issued = i + 1; /* from here on it may be found */
         if (db_apply(d, &b, &seq) != CHR_OK) break;
         chr_status st = CHR_OK;
         switch (s->then[i]) {
@@ -172,9 +177,12 @@ static void run(env *e, const script *s, uint64_t seed, progress *done)
         default: break;
         }
         if (st != CHR_OK) break;
-        if (s->then[i] % 3 == 0) st = db_wait_durable(d, seq);
-        else if (o.chr.sync == CHR_SYNC_ALWAYS) st = db_wait(d, seq);
-        else continue;
+        if (s->then[i] % 3 == 0)
+            st = db_wait_durable(d, seq);
+        else if (o.chr.sync == CHR_SYNC_ALWAYS)
+            st = db_wait(d, seq);
+        else
+            continue;
         if (st != CHR_OK) break;
         done->durable = i + 1;
     }
@@ -216,13 +224,15 @@ static void check_left(env *e, const script *s, const progress *done, const plac
         if ((st == CHR_OK) != m.there[i]) failed(p, m.there[i] ? "a key is missing" : "a deleted key is back", key);
         if (st == CHR_OK && !value_is(buf_slice(&value), m.value[i])) failed(p, "a value is wrong", key);
     }
-    if (db_iter_new(d, NULL, chr_str("key"), chr_bytes(NULL, 0), &it) != CHR_OK) failed(p, "no iterator", chr_message());
+    if (db_iter_new(d, NULL, chr_str("key"), chr_bytes(NULL, 0), &it) != CHR_OK)
+        failed(p, "no iterator", chr_message());
     db_iter_first(it);
     for (unsigned i = 0; i < KEYS; i++) {
         char key[16];
         if (!m.there[i]) continue;
         key_name(key, i);
-        if (!db_iter_valid(it) || !slice_equal(db_iter_key(it), chr_str(key))) failed(p, "iterating disagrees with get", key);
+        if (!db_iter_valid(it) || !slice_equal(db_iter_key(it), chr_str(key)))
+            failed(p, "iterating disagrees with get", key);
         if (!value_is(db_iter_value(it), m.value[i])) failed(p, "iterating shows a wrong value", key);
         db_iter_next(it);
     }
@@ -232,7 +242,8 @@ static void check_left(env *e, const script *s, const progress *done, const plac
         char key[16];
         if (!m.there[i]) continue;
         key_name(key, i);
-        if (!db_iter_valid(it) || !slice_equal(db_iter_key(it), chr_str(key))) failed(p, "iterating backward disagrees", key);
+        if (!db_iter_valid(it) || !slice_equal(db_iter_key(it), chr_str(key)))
+            failed(p, "iterating backward disagrees", key);
         db_iter_prev(it);
     }
     db_iter_free(it);
@@ -252,7 +263,7 @@ static uint64_t crash_at(const script *s, uint64_t seed, uint64_t call, int loss
     if (!left) failed(&p, "no memory", "env_sim_crash");
     env_sim_free(e);
     uint64_t crashes = 1;
-    if (twice) {   /* the power fails again while it recovers */
+    if (twice) { /* the power fails again while it recovers */
         p.twice = true;
         db_options o = options_of(left, seed);
         db        *d;
@@ -281,7 +292,7 @@ int main(int argc, char **argv)
     uint64_t      seed = number_of("SEED", 1), n = number_of("N", 0), only = number_of("CALL", 0), crashes = 0;
     time_t        end = time(NULL) + (time_t)seconds;
     static script s;
-    log_set_level(LOG_ERROR + 1);   /* failures are what this is about */
+    log_set_level(LOG_ERROR + 1); /* failures are what this is about */
     printf("first seed %" PRIu64 "\n", seed);
     for (;; seed++) {
         write_script(&s, seed);
@@ -290,7 +301,8 @@ int main(int argc, char **argv)
         place    p = { seed, 0, 0, false };
         if (!e) failed(&p, "no memory", "env_sim_new");
         run(e, &s, seed, &all);
-        if (all.issued != BATCHES || all.durable != BATCHES) failed(&p, "the workload fails without a crash", chr_message());
+        if (all.issued != BATCHES || all.durable != BATCHES)
+            failed(&p, "the workload fails without a crash", chr_message());
         check_left(e, &s, &all, &p);
         uint64_t calls = env_sim_calls(e);
         env_sim_free(e);

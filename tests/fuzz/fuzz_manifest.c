@@ -19,10 +19,10 @@ static void wrap(buf *file, slice in)
     manifest_header_encode(header, 1);
     buf_append(file, header, sizeof header);
     while (in.len > 0) {
-        const char *end = memmem(in.data, in.len, "\xff\xff", 2);
-        size_t      payload = end ? (size_t)(end - in.data) : in.len;
+        const char       *end = memmem(in.data, in.len, "\xff\xff", 2);
+        size_t            payload = end ? (size_t)(end - in.data) : in.len;
         static const char zeroes[MANIFEST_RECORD_BYTES];
-        uint64_t    at = file->len;
+        uint64_t          at = file->len;
         buf_append(file, zeroes, MANIFEST_RECORD_BYTES);
         buf_append(file, in.data, payload);
         buf_append(file, zeroes, at + manifest_record_size(payload) - file->len);

@@ -11,9 +11,9 @@
 
 enum { FILE_NO = 7, STEPS_MAX = 5000 };
 
-#define REQUIRE(x)         \
-    do {                   \
-        if (!(x)) abort(); \
+#define REQUIRE(x)                                                                                                     \
+    do {                                                                                                               \
+        if (!(x)) abort();                                                                                             \
     } while (0)
 
 static void seal(char *file, uint64_t offset, uint64_t len)

@@ -32,7 +32,10 @@ static void wrap(buf *segment, slice in)
         size_t   len = (uint8_t)in.data[1];
         in = slice_from(in, 2);
         if (len > in.len) len = in.len;
-        wal_record r = { .first_seq = seq, .synced_seq = seq - 1, .count = count, .type = count ? WAL_BATCH : WAL_SEAL,
+        wal_record r = { .first_seq = seq,
+                         .synced_seq = seq - 1,
+                         .count = count,
+                         .type = count ? WAL_BATCH : WAL_SEAL,
                          .payload = chr_bytes(in.data, len) };
         size_t     at = segment->len;
         if (!buf_reserve(segment, wal_record_size(len))) return;

@@ -21,9 +21,9 @@
 /* ---- where the store lies ---- */
 
 typedef struct place {
-    env  *e;
-    char  dir[256];
-    bool  sim;
+    env *e;
+    char dir[256];
+    bool sim;
 } place;
 
 static place place_sim(uint64_t seed)
@@ -116,13 +116,13 @@ enum { KEYS = 700, VALUE_MAX = 120 };
 
 typedef struct model {
     bool     there[KEYS];
-    uint32_t value[KEYS];   /* seeds the value's bytes and length */
+    uint32_t value[KEYS]; /* seeds the value's bytes and length */
 } model;
 
 static void key_name(char *to, uint32_t i) { snprintf(to, 32, "key:%c:%05u", 'a' + (char)(i % 3), i * 7); }
 
 /* Names of the model's keys in byte order. */
-static int       by_name(const void *a, const void *b)
+static int by_name(const void *a, const void *b)
 {
     char x[32], y[32];
     key_name(x, *(const uint32_t *)a);
@@ -138,7 +138,9 @@ static size_t value_bytes(char *to, uint32_t v)
     return len;
 }
 
-typedef struct rng { uint64_t s; } rng;
+typedef struct rng {
+    uint64_t s;
+} rng;
 static uint32_t rnd(rng *r, uint32_t below)
 {
     r->s = r->s * 6364136223846793005u + 1442695040888963407u;
@@ -150,12 +152,14 @@ static void check_value(const model *m, uint32_t i, chr_status st, slice value, 
     char name[32], bytes[VALUE_MAX];
     key_name(name, i);
     if (!m->there[i]) {
-        if (st != CHR_NOT_FOUND) fail_msg("%s: %s should be absent (%s %s)", where, name, chr_status_name(st), chr_message());
+        if (st != CHR_NOT_FOUND)
+            fail_msg("%s: %s should be absent (%s %s)", where, name, chr_status_name(st), chr_message());
         return;
     }
     if (st != CHR_OK) fail_msg("%s: %s should be there: %s %s", where, name, chr_status_name(st), chr_message());
     size_t len = value_bytes(bytes, m->value[i]);
-    if (len != value.len || (len && memcmp(bytes, value.data, len) != 0)) fail_msg("%s: %s has a wrong value", where, name);
+    if (len != value.len || (len && memcmp(bytes, value.data, len) != 0))
+        fail_msg("%s: %s has a wrong value", where, name);
 }
 
 static void check_gets(db *d, const db_snapshot *s, const model *m, const char *where)
@@ -182,7 +186,8 @@ static void check_iteration(db *d, const db_snapshot *s, const model *m, const c
         key_name(name, i);
         if (!db_iter_valid(it)) fail_msg("%s: forward ends before %s (%d)", where, name, db_iter_status(it));
         if (!slice_equal(db_iter_key(it), chr_str(name)))
-            fail_msg("%s: forward shows %.*s, expected %s", where, (int)db_iter_key(it).len, db_iter_key(it).data, name);
+            fail_msg("%s: forward shows %.*s, expected %s", where, (int)db_iter_key(it).len, db_iter_key(it).data,
+                     name);
         check_value(m, i, CHR_OK, db_iter_value(it), where);
         db_iter_next(it);
     }
@@ -194,7 +199,8 @@ static void check_iteration(db *d, const db_snapshot *s, const model *m, const c
         char     name[32];
         if (!m->there[i]) continue;
         key_name(name, i);
-        if (!db_iter_valid(it) || !slice_equal(db_iter_key(it), chr_str(name))) fail_msg("%s: backward is wrong at %s", where, name);
+        if (!db_iter_valid(it) || !slice_equal(db_iter_key(it), chr_str(name)))
+            fail_msg("%s: backward is wrong at %s", where, name);
         check_value(m, i, CHR_OK, db_iter_value(it), where);
         db_iter_prev(it);
     }
@@ -521,7 +527,7 @@ static void a_flipped_byte_in_a_block_is_reported_and_the_other_keys_still_answe
     largest_file t = { .p = &p };
     assert_int_equal(env_list(p.e, p.dir, note_table, &t), CHR_OK);
     file_path path = path_in(p.dir, t.name);
-    assert_int_equal(env_sim_flip(p.e, path.text, 20, 0x10), CHR_OK);   /* in the first data block */
+    assert_int_equal(env_sim_flip(p.e, path.text, 20, 0x10), CHR_OK); /* in the first data block */
     assert_int_equal(db_check(p.e, p.dir, note_finding, &f), CHR_CORRUPT);
     assert_true(f.n >= 1);
     assert_non_null(strstr(f.text, t.name));
@@ -584,13 +590,14 @@ static void a_full_disk_refuses_writes_loses_nothing_and_lets_them_go_on_later(v
     for (; chr_ok(st) && written < 20000; written++) {
         batch_clear(&b);
         snprintf(key, sizeof key, "k%llu", (unsigned long long)written);
-        for (int i = 0; i < 1000; i++) value[i] = (char)('!' + (int)((written * 31 + (uint64_t)i * 17 + (uint64_t)(i * i)) % 90));
+        for (int i = 0; i < 1000; i++)
+            value[i] = (char)('!' + (int)((written * 31 + (uint64_t)i * 17 + (uint64_t)(i * i)) % 90));
         assert_int_equal(batch_put(&b, chr_str(key), chr_str(value)), CHR_OK);
         uint64_t seq;
         st = db_apply(d, &b, &seq);
         if (chr_ok(st)) st = db_wait(d, seq);
     }
-    written--;   /* the last one was refused */
+    written--; /* the last one was refused */
     assert_int_equal(st, CHR_NO_SPACE);
     buf got = { 0 };
     for (uint64_t i = 0; i < written; i++) {
@@ -615,8 +622,8 @@ static void a_full_disk_refuses_writes_loses_nothing_and_lets_them_go_on_later(v
 /* ---- threads ---- */
 
 typedef struct stress {
-    db         *d;
-    atomic_bool stop;
+    db               *d;
+    atomic_bool       stop;
     _Atomic(uint64_t) rounds;
 } stress;
 
@@ -661,7 +668,8 @@ static void *fill(void *arg)
         batch_clear(&b);
         snprintf(key, sizeof key, "x%06u", rnd(&r, 5000));
         snprintf(value, sizeof value, "value of %s", key);
-        assert_int_equal(rnd(&r, 10) ? batch_put(&b, chr_str(key), chr_str(value)) : batch_delete(&b, chr_str(key)), CHR_OK);
+        assert_int_equal(rnd(&r, 10) ? batch_put(&b, chr_str(key), chr_str(value)) : batch_delete(&b, chr_str(key)),
+                         CHR_OK);
         uint64_t seq;
         assert_int_equal(db_apply(s->d, &b, &seq), CHR_OK);
         if (rnd(&r, 20) == 0) assert_int_equal(db_wait_durable(s->d, seq), CHR_OK);
@@ -699,7 +707,7 @@ static void *look_up(void *arg)
     rng     r = { 3 };
     buf     value = { 0 };
     while (!s->stop) {
-        char       key[32], expected[64];
+        char key[32], expected[64];
         snprintf(key, sizeof key, "x%06u", rnd(&r, 5000));
         snprintf(expected, sizeof expected, "value of %s", key);
         chr_status st = get(s->d, NULL, key, &value);

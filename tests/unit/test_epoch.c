@@ -50,7 +50,7 @@ static void *read_until_told(void *arg)
     reader_thread *r = arg;
     epoch_enter(r->e);
     epoch_enter(r->e);
-    epoch_exit(r->e);   /* still inside once */
+    epoch_exit(r->e); /* still inside once */
     sem_post(&r->inside);
     sem_wait(&r->leave);
     epoch_exit(r->e);
@@ -90,7 +90,7 @@ static void a_reader_holds_back_what_was_retired_after_it_entered(void **state)
     assert_int_equal(second, 0);
     end_reading(&early);
     epoch_collect(e);
-    assert_int_equal(second, 1);   /* the late reader came after it was out of sight */
+    assert_int_equal(second, 1); /* the late reader came after it was out of sight */
     assert_int_equal(third, 0);
     end_reading(&late);
     epoch_collect(e);
@@ -213,7 +213,7 @@ static void a_reader_for_whom_there_was_no_memory_is_waited_for_all_the_same(voi
 enum { SWAPS = 4000, READERS = 3, SHORT_LIVED = 200, BOX_WORDS = 16 };
 
 typedef struct box {
-    uint64_t     word[BOX_WORDS];   /* all the same */
+    uint64_t     word[BOX_WORDS]; /* all the same */
     atomic_long *alive;
 } box;
 

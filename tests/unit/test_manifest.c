@@ -20,7 +20,7 @@ typedef struct fixture {
     env       *e;
     cache     *c;
     version   *empty;
-    table_ref *tables[3];   /* numbers 10, 11, 12 with keys a, b, c */
+    table_ref *tables[3]; /* numbers 10, 11, 12 with keys a, b, c */
 } fixture;
 
 static table_ref *make_table(fixture *f, uint64_t no, const char *key)
@@ -151,10 +151,11 @@ static void every_flipped_byte_is_reported_or_torn_off_the_end(void **state)
         buf            text = { 0 };
         whole.data[at] = (char)(whole.data[at] ^ 0x20);
         chr_status st = manifest_parse(path.text, 1, buf_slice(&whole), &s, describe, &text);
-        if (st == CHR_OK) {   /* then only the last edit may be missing, and the tables that it removed are gone */
+        if (st == CHR_OK) { /* then only the last edit may be missing, and the tables that it removed are gone */
             torn++;
             assert_true(buf_append_byte(&text, 0));
-            if (!strstr(text.data, "0:10") && at < MANIFEST_HEADER_BYTES) fail_msg("byte %llu was not noticed", (unsigned long long)at);
+            if (!strstr(text.data, "0:10") && at < MANIFEST_HEADER_BYTES)
+                fail_msg("byte %llu was not noticed", (unsigned long long)at);
         } else {
             assert_int_equal(st, CHR_CORRUPT);
             assert_non_null(strstr(chr_message(), "MANIFEST-000001"));

@@ -43,7 +43,8 @@ static memtable *filled(rng *r, const entries *model, arrival how)
     assert_non_null(list);
     for (size_t i = 0; i < model->n; i++) list[i] = model->at[how == DESCENDING ? model->n - 1 - i : i];
     if (how == SHUFFLED) shuffle(r, list, model->n);
-    for (size_t i = 0; i < model->n; i++) assert_int_equal(memtable_insert(m, list[i].key, list[i].trailer, list[i].value), CHR_OK);
+    for (size_t i = 0; i < model->n; i++)
+        assert_int_equal(memtable_insert(m, list[i].key, list[i].trailer, list[i].value), CHR_OK);
     free(list);
     return m;
 }
@@ -63,8 +64,12 @@ static void random_probe(rng *r, const entries *model, buf *key, uint64_t *trail
     *trailer = e->trailer;
     switch (rng_below(r, 6)) {
     case 0: (void)buf_append_byte(key, 0); break;
-    case 1: if (key->len) key->len--; break;
-    case 2: if (key->len) key->data[rng_below(r, key->len)] = (char)rng_next(r); break;
+    case 1:
+        if (key->len) key->len--;
+        break;
+    case 2:
+        if (key->len) key->data[rng_below(r, key->len)] = (char)rng_next(r);
+        break;
     case 3: *trailer = rng_below(r, 2) ? 0 : UINT64_MAX; break;
     case 4: *trailer = rng_next(r) >> (8 + rng_below(r, 40)); break;
     default: break;
@@ -101,8 +106,9 @@ static void check_against(rng *r, const memtable *m, const entries *model, size_
             if (rng_below(r, 2)) {
                 iter_seek(it, buf_slice(&key), trailer);
             } else {
-                bool exact = at < model->n && entry_compare(model->at[at].key, model->at[at].trailer, buf_slice(&key), trailer) == 0;
-                if (!exact) at--;   /* SIZE_MAX: before the first */
+                bool exact = at < model->n &&
+                             entry_compare(model->at[at].key, model->at[at].trailer, buf_slice(&key), trailer) == 0;
+                if (!exact) at--; /* SIZE_MAX: before the first */
                 iter_seek_back(it, buf_slice(&key), trailer);
             }
         } else if (what < 6) {
@@ -136,11 +142,11 @@ static void it_agrees_with_a_sorted_list(void **state)
 static void an_empty_one_has_nothing(void **state)
 {
     (void)state;
-    memtable *m = memtable_new();
-    entry     found;
-    iter     *it = memtable_iter_new(m);
+    memtable       *m = memtable_new();
+    entry           found;
+    iter           *it = memtable_iter_new(m);
     const rangedel *set = (const rangedel *)it;
-    uint64_t  seq = 1;
+    uint64_t        seq = 1;
     assert_false(memtable_get(m, chr_str("a"), SEQ_MAX, &found));
     assert_false(memtable_get(m, chr_str(""), SEQ_MAX, &found));
     iter_first(it);
@@ -156,7 +162,7 @@ static void an_empty_one_has_nothing(void **state)
     assert_int_equal(memtable_rangedels(m, &set), CHR_OK);
     assert_null(set);
     assert_int_equal(memtable_entries(m), 0);
-    assert_true(memtable_bytes(m) < 1024);   /* a limit of a few kilobytes must leave room for something */
+    assert_true(memtable_bytes(m) < 1024); /* a limit of a few kilobytes must leave room for something */
     iter_free(it);
     memtable_free(m);
 }
@@ -181,7 +187,8 @@ static void an_insert_that_found_no_memory_has_changed_nothing(void **state)
             assert_int_equal(st, CHR_NO_MEMORY);
             assert_int_equal(memtable_entries(m), i);
             assert_true(memtable_bytes(m) < bytes + 2048);
-            if (memtable_get(m, e->key, trailer_seq(e->trailer), &found)) assert_int_not_equal(found.trailer, e->trailer);
+            if (memtable_get(m, e->key, trailer_seq(e->trailer), &found))
+                assert_int_not_equal(found.trailer, e->trailer);
             assert_int_equal(memtable_insert(m, e->key, e->trailer, e->value), CHR_OK);
         }
         check_against(&r, m, &model, 1000);
@@ -198,7 +205,8 @@ static void of_many_versions_of_one_key_the_right_one_is_found(void **state)
     entry     found;
     enum { VERSIONS = 5000 };
     for (uint64_t seq = 2; seq <= 2 * VERSIONS; seq += 2)
-        assert_int_equal(memtable_insert(m, chr_str("counter"), trailer_of(seq, KIND_PUT), chr_bytes(&seq, sizeof seq)), CHR_OK);
+        assert_int_equal(memtable_insert(m, chr_str("counter"), trailer_of(seq, KIND_PUT), chr_bytes(&seq, sizeof seq)),
+                         CHR_OK);
     for (uint64_t seq = 0; seq <= 2 * VERSIONS + 1; seq++) {
         assert_int_equal(memtable_get(m, chr_str("counter"), seq, &found), seq >= 2);
         if (seq >= 2) assert_int_equal(get_u64(found.value.data), seq & ~UINT64_C(1));
@@ -217,7 +225,8 @@ static double overhead(const char *pattern, size_t n, unsigned step)
         char   key[32];
         size_t at = step == 0 ? n - i : step == 1 ? i : i * step % n;
         int    len = snprintf(key, sizeof key, pattern, at);
-        assert_int_equal(memtable_insert(m, chr_bytes(key, (size_t)len), trailer_of(i + 1, KIND_PUT), chr_str("value")), CHR_OK);
+        assert_int_equal(memtable_insert(m, chr_bytes(key, (size_t)len), trailer_of(i + 1, KIND_PUT), chr_str("value")),
+                         CHR_OK);
         net += (size_t)len + 5 + 8;
     }
     double per_entry = (double)(memtable_bytes(m) - net) / (double)n;
@@ -230,10 +239,11 @@ static void an_entry_costs_at_most_40_bytes_more_than_what_is_in_it(void **state
     (void)state;
     const char *patterns[] = { "%zu", "%012zu", "user:%012zu", "/srv/store/a/b/%08zu" };
     for (size_t i = 0; i < 4; i++) {
-        double ascending = overhead(patterns[i], 50000, 1), descending = overhead(patterns[i], 50000, 0), mixed = overhead(patterns[i], 50000, 17389);
+        double ascending = overhead(patterns[i], 50000, 1), descending = overhead(patterns[i], 50000, 0),
+               mixed = overhead(patterns[i], 50000, 17389);
         print_message("# %s: %.1f ascending, %.1f descending, %.1f mixed\n", patterns[i], ascending, descending, mixed);
         assert_true(mixed < 40);
-        if (i > 0) assert_true(ascending < 28 && descending < 28);   /* leaves are full */
+        if (i > 0) assert_true(ascending < 28 && descending < 28); /* leaves are full */
     }
 }
 
@@ -249,14 +259,15 @@ static void an_iterator_keeps_what_it_had_while_leaves_split_under_it(void **sta
     for (int backward = 0; backward < 2; backward++) {
         size_t at = backward ? model.n : 0;
         for (backward ? iter_last(it) : iter_first(it); it->valid; backward ? iter_prev(it) : iter_next(it)) {
-            if (trailer_seq(it->at.trailer) > SEQ_MAX - 100000 && it->at.value.len == 3) continue;   /* came later */
+            if (trailer_seq(it->at.trailer) > SEQ_MAX - 100000 && it->at.value.len == 3) continue; /* came later */
             at -= (size_t)backward;
             check_at(it, &model, at);
             at += (size_t)!backward;
             for (size_t i = 0; i < 10; i++) {
                 (void)buf_set(&key, it->at.key);
                 if (rng_below(&r, 2)) (void)buf_append_byte(&key, (uint8_t)rng_next(&r));
-                assert_int_equal(memtable_insert(m, buf_slice(&key), trailer_of(++later, KIND_PUT), chr_str("new")), CHR_OK);
+                assert_int_equal(memtable_insert(m, buf_slice(&key), trailer_of(++later, KIND_PUT), chr_str("new")),
+                                 CHR_OK);
             }
         }
         assert_int_equal(at, backward ? 0 : model.n);
@@ -282,7 +293,9 @@ static void range_tombstones_are_found_whenever_one_asks(void **state)
             size_t a = rng_below(&r, 500), b = a + 1 + rng_below(&r, round % 2 ? 10 : 400);
             snprintf(start[i], sizeof start[i], "k%03zu", a);
             snprintf(end[i], sizeof end[i], "k%03zu", b);
-            assert_int_equal(memtable_insert(m, chr_str(start[i]), trailer_of(i + 1, KIND_DELETE_RANGE), chr_str(end[i])), CHR_OK);
+            assert_int_equal(memtable_insert(m, chr_str(start[i]), trailer_of(i + 1, KIND_DELETE_RANGE),
+                                             chr_str(end[i])),
+                             CHR_OK);
             for (size_t probe = 0; probe < 5; probe++) {
                 char            key[8];
                 uint64_t        want = 0, got, seq = rng_below(&r, n + 2);
@@ -312,7 +325,8 @@ static void many_range_deletes_with_reads_between_are_cheap(void **state)
         uint64_t seq;
         snprintf(start, sizeof start, "c%08u", (unsigned)(i * 7919 % MANY));
         snprintf(end, sizeof end, "%s~", start);
-        assert_int_equal(memtable_insert(m, chr_str(start), trailer_of(i + 1, KIND_DELETE_RANGE), chr_str(end)), CHR_OK);
+        assert_int_equal(memtable_insert(m, chr_str(start), trailer_of(i + 1, KIND_DELETE_RANGE), chr_str(end)),
+                         CHR_OK);
         assert_int_equal(memtable_range_deleted(m, chr_str(start), SEQ_MAX, &seq), CHR_OK);
         assert_int_equal(seq, i + 1);
     }
@@ -327,28 +341,28 @@ enum {
     STRESS_WRITES = 20000,
     STRESS_KEYS = 3000,
     STRESS_READERS = 2,
-    STRESS_RANGES = 200,   /* one range delete in so many writes */
+    STRESS_RANGES = 200, /* one range delete in so many writes */
 };
 
 typedef struct stress {
     memtable        *m;
     key_style        style;
-    uint32_t         key_of[STRESS_WRITES + 1];    /* of write `seq`; 0: it deletes a range */
-    uint32_t         newer[STRESS_WRITES + 1];     /* the next write of the same key; UINT32_MAX: none */
+    uint32_t         key_of[STRESS_WRITES + 1]; /* of write `seq`; 0: it deletes a range */
+    uint32_t         newer[STRESS_WRITES + 1];  /* the next write of the same key; UINT32_MAX: none */
     char             keys[STRESS_KEYS + 1][40];
     _Atomic uint32_t published;
-    _Atomic uint32_t ranges;                       /* range deletes among what is published, at least */
+    _Atomic uint32_t ranges; /* range deletes among what is published, at least */
     atomic_int       failures;
     _Atomic uint64_t seed;
 } stress;
 
-#define EXPECT(s, condition) \
-    do { \
-        if (!(condition)) { \
-            atomic_fetch_add(&(s)->failures, 1); \
-            print_message("line %d: %s\n", __LINE__, #condition); \
-            return; \
-        } \
+#define EXPECT(s, condition)                                                                                           \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            atomic_fetch_add(&(s)->failures, 1);                                                                       \
+            print_message("line %d: %s\n", __LINE__, #condition);                                                      \
+            return;                                                                                                    \
+        }                                                                                                              \
     } while (0)
 
 static void *stress_write(void *arg)
@@ -356,12 +370,13 @@ static void *stress_write(void *arg)
     stress *s = arg;
     for (uint32_t seq = 1; seq <= STRESS_WRITES; seq++) {
         uint32_t   k = s->key_of[seq];
-        chr_status st = k ? memtable_insert(s->m, chr_str(s->keys[k]), trailer_of(seq, KIND_PUT), chr_bytes(&seq, sizeof seq))
-                          : memtable_insert(s->m, chr_str("range"), trailer_of(seq, KIND_DELETE_RANGE), chr_str("rangf"));
+        chr_status st =
+            k ? memtable_insert(s->m, chr_str(s->keys[k]), trailer_of(seq, KIND_PUT), chr_bytes(&seq, sizeof seq))
+              : memtable_insert(s->m, chr_str("range"), trailer_of(seq, KIND_DELETE_RANGE), chr_str("rangf"));
         if (st != CHR_OK) atomic_fetch_add(&s->failures, 1);
         atomic_store_explicit(&s->published, seq, memory_order_release);
         if (!k) atomic_fetch_add(&s->ranges, 1);
-        if (seq % 256 == 0) sched_yield();   /* or it has finished before they have begun */
+        if (seq % 256 == 0) sched_yield(); /* or it has finished before they have begun */
     }
     return NULL;
 }
@@ -479,7 +494,8 @@ static void prepare(stress *s, rng *r, key_style style, arrival how)
     memset(last, 0, sizeof last);
     memset(s->newer, 0xff, sizeof s->newer);
     for (uint32_t seq = 1; seq <= STRESS_WRITES; seq++) {
-        uint32_t k = how == SHUFFLED ? 1 + (uint32_t)rng_below(r, STRESS_KEYS) : 1 + seq * STRESS_KEYS / (STRESS_WRITES + 1);
+        uint32_t k =
+            how == SHUFFLED ? 1 + (uint32_t)rng_below(r, STRESS_KEYS) : 1 + seq * STRESS_KEYS / (STRESS_WRITES + 1);
         if (how == DESCENDING) k = STRESS_KEYS + 1 - k;
         if (rng_below(r, STRESS_RANGES) == 0) k = 0;
         s->key_of[seq] = k;
@@ -501,7 +517,8 @@ static void readers_see_all_that_was_published_before_they_began(void **state)
         atomic_store(&s->ranges, 0);
         atomic_store(&s->seed, rng_next(&r));
         pthread_t writer, readers[STRESS_READERS];
-        for (size_t i = 0; i < STRESS_READERS; i++) assert_int_equal(pthread_create(&readers[i], NULL, stress_read, s), 0);
+        for (size_t i = 0; i < STRESS_READERS; i++)
+            assert_int_equal(pthread_create(&readers[i], NULL, stress_read, s), 0);
         assert_int_equal(pthread_create(&writer, NULL, stress_write, s), 0);
         pthread_join(writer, NULL);
         for (size_t i = 0; i < STRESS_READERS; i++) pthread_join(readers[i], NULL);

@@ -15,8 +15,8 @@
 typedef struct list_iter {
     iter         base;
     const entry *at;
-    size_t       n, pos;      /* pos SIZE_MAX: before the first */
-    size_t       fails_at;    /* standing there is an error */
+    size_t       n, pos;   /* pos SIZE_MAX: before the first */
+    size_t       fails_at; /* standing there is an error */
     buf          key;
     int         *freed;
 } list_iter;
@@ -36,10 +36,27 @@ static void show(iter *it)
     }
 }
 
-static void list_first(iter *it) { ((list_iter *)it)->pos = 0; show(it); }
-static void list_last(iter *it) { list_iter *l = (list_iter *)it; l->pos = l->n - 1; show(it); }
-static void list_next(iter *it) { ((list_iter *)it)->pos++; show(it); }
-static void list_prev(iter *it) { ((list_iter *)it)->pos--; show(it); }
+static void list_first(iter *it)
+{
+    ((list_iter *)it)->pos = 0;
+    show(it);
+}
+static void list_last(iter *it)
+{
+    list_iter *l = (list_iter *)it;
+    l->pos = l->n - 1;
+    show(it);
+}
+static void list_next(iter *it)
+{
+    ((list_iter *)it)->pos++;
+    show(it);
+}
+static void list_prev(iter *it)
+{
+    ((list_iter *)it)->pos--;
+    show(it);
+}
 static void list_seek(iter *it, slice key, uint64_t trailer)
 {
     list_iter *l = (list_iter *)it;
@@ -63,7 +80,8 @@ static void list_free(iter *it)
     free(l);
 }
 
-static const struct iter_ops list_ops = { list_first, list_last, list_seek, list_seek_back, list_next, list_prev, list_free };
+static const struct iter_ops list_ops = { list_first, list_last, list_seek, list_seek_back,
+                                          list_next,  list_prev, list_free };
 
 static iter *list_iter_new(const entry *at, size_t n, int *freed)
 {
@@ -93,7 +111,7 @@ static deal deal_out(rng *r, const entries *model, size_t n)
     size_t run_left = 0, to = 0;
     for (size_t i = 0; i < n; i++)
         if (!(d.lists[i] = calloc(model->n + 1, sizeof(entry)))) abort();
-    bool runs = rng_below(r, 2);   /* tables overlap little, memtables a lot */
+    bool runs = rng_below(r, 2); /* tables overlap little, memtables a lot */
     for (size_t i = 0; i < model->n; i++) {
         if (run_left-- == 0) {
             to = rng_below(r, n);
@@ -150,7 +168,9 @@ static void a_merge_walks_like_one_sorted_list(void **state)
                 if (rng_below(&r, 2)) {
                     iter_seek(it, buf_slice(&key), trailer);
                 } else {
-                    if (at == model.n || entry_compare(model.at[at].key, model.at[at].trailer, buf_slice(&key), trailer) != 0) at--;
+                    if (at == model.n ||
+                        entry_compare(model.at[at].key, model.at[at].trailer, buf_slice(&key), trailer) != 0)
+                        at--;
                     iter_seek_back(it, buf_slice(&key), trailer);
                 }
             } else if (what < 6) {
@@ -221,11 +241,12 @@ static void turning_round_is_right_while_a_memtable_fills(void **state)
     entries   old = random_entries(&r, KEYS_COUNTED, 500, 2, 10);
     deal      d = deal_out(&r, &old, 2);
     memtable *m = memtable_new();
-    iter     *sources[] = { list_iter_new(d.lists[0], d.counts[0], NULL), list_iter_new(d.lists[1], d.counts[1], NULL), memtable_iter_new(m) };
+    iter     *sources[] = { list_iter_new(d.lists[0], d.counts[0], NULL), list_iter_new(d.lists[1], d.counts[1], NULL),
+                            memtable_iter_new(m) };
     iter     *it = merge_iter_new(sources, 3);
     buf       key = { 0 };
     uint64_t  seq = SEQ_MAX - 1000000;
-    size_t    at = SIZE_MAX;   /* in `old`: of the last old entry passed in the direction of travel */
+    size_t    at = SIZE_MAX; /* in `old`: of the last old entry passed in the direction of travel */
     iter_first(it);
     for (size_t step = 0; step < 4000; step++) {
         if (!it->valid) {
@@ -237,12 +258,13 @@ static void turning_round_is_right_while_a_memtable_fills(void **state)
         bool forward = rng_below(&r, 2);
         forward ? iter_next(it) : iter_prev(it);
         size_t place = entries_before(&old, buf_slice(&key), before.trailer);
-        bool   exact = place < old.n && entry_compare(old.at[place].key, old.at[place].trailer, buf_slice(&key), before.trailer) == 0;
-        at = forward ? place + exact : place - 1;   /* the next old entry on the way */
+        bool   exact = place < old.n &&
+                     entry_compare(old.at[place].key, old.at[place].trailer, buf_slice(&key), before.trailer) == 0;
+        at = forward ? place + exact : place - 1; /* the next old entry on the way */
         if (it->valid) {
             int c = entry_compare(buf_slice(&key), before.trailer, it->at.key, it->at.trailer);
             assert_true(forward ? c < 0 : c > 0);
-            if (at < old.n) {   /* it was not jumped over */
+            if (at < old.n) { /* it was not jumped over */
                 c = entry_compare(it->at.key, it->at.trailer, old.at[at].key, old.at[at].trailer);
                 assert_true(forward ? c <= 0 : c >= 0);
             }

@@ -41,7 +41,9 @@ static void a_command_is_found_wherever_its_bytes_are_cut(void **state)
 static void malformed_frames_are_refused_with_what_redis_says(void **state)
 {
     (void)state;
-    static const struct { const char *frame, *error; } bad[] = {
+    static const struct {
+        const char *frame, *error;
+    } bad[] = {
         { "*x\r\n", "Protocol error: invalid multibulk length" },
         { "*1048577\r\n", "Protocol error: invalid multibulk length" },
         { "*1\r\n:5\r\n", "Protocol error: expected '$', got ':'" },
@@ -95,7 +97,8 @@ static void the_value_of_a_line_is_its_rest_as_it_is(void **state)
     arguments   a = { 0 };
     size_t      used;
     const char *error;
-    assert_int_equal(parse_line(chr_str("SET user:101 {\"name\": \"Venom\"}  x\nGET"), &a, &used, &error), PARSE_COMMAND);
+    assert_int_equal(parse_line(chr_str("SET user:101 {\"name\": \"Venom\"}  x\nGET"), &a, &used, &error),
+                     PARSE_COMMAND);
     assert_int_equal(a.n, 3);
     assert_arg(&a, 2, "{\"name\": \"Venom\"}  x");
     assert_int_equal(parse_line(chr_str("set k   v\n"), &a, &used, &error), PARSE_COMMAND);
@@ -120,18 +123,35 @@ static void numbers_are_canonical(void **state)
     assert_true(parse_int64(chr_str("-9223372036854775808"), &v) && v == INT64_MIN);
     assert_true(parse_int64(chr_str("9223372036854775807"), &v) && v == INT64_MAX);
     assert_true(parse_int64(chr_str("0"), &v) && v == 0);
-    static const char *const wrong[] = { "", "-", "+1", " 1", "1 ", "01", "-0", "9223372036854775808", "-9223372036854775809", "1e3" };
+    static const char *const wrong[] = {
+        "", "-", "+1", " 1", "1 ", "01", "-0", "9223372036854775808", "-9223372036854775809", "1e3"
+    };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_false(parse_int64(chr_str(wrong[i]), &v));
 }
 
 static void patterns_match_as_in_redis(void **state)
 {
     (void)state;
-    static const struct { const char *pattern, *text; bool matches; } cases[] = {
-        { "*", "", true },           { "h?llo", "hello", true },     { "h?llo", "hllo", false },    { "h*llo", "heeeello", true },
-        { "h[ae]llo", "hallo", true }, { "h[ae]llo", "hillo", false }, { "h[^e]llo", "hallo", true }, { "h[a-b]llo", "hbllo", true },
-        { "h[b-a]llo", "hbllo", true }, { "a\\*b", "a*b", true },      { "a\\*b", "axb", false },     { "*a*b*c", "xxaxxbxxc", true },
-        { "*a*b*c", "xxaxxbxx", false }, { "[", "[", false },          { "abc", "abcd", false },      { "user:*", "user:1", true },
+    static const struct {
+        const char *pattern, *text;
+        bool        matches;
+    } cases[] = {
+        { "*", "", true },
+        { "h?llo", "hello", true },
+        { "h?llo", "hllo", false },
+        { "h*llo", "heeeello", true },
+        { "h[ae]llo", "hallo", true },
+        { "h[ae]llo", "hillo", false },
+        { "h[^e]llo", "hallo", true },
+        { "h[a-b]llo", "hbllo", true },
+        { "h[b-a]llo", "hbllo", true },
+        { "a\\*b", "a*b", true },
+        { "a\\*b", "axb", false },
+        { "*a*b*c", "xxaxxbxxc", true },
+        { "*a*b*c", "xxaxxbxx", false },
+        { "[", "[", false },
+        { "abc", "abcd", false },
+        { "user:*", "user:1", true },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (glob_match(chr_str(cases[i].pattern), chr_str(cases[i].text)) != cases[i].matches)

@@ -59,7 +59,7 @@ static void ordinary_names_stand_for_themselves(void **state)
     assert_path(chr_str("100%.txt"), "100%.txt");
     assert_path(chr_str("a b\n\xff"), "a b\n\xff");
     assert_path(chr_str("a/.chronos"), "a/.chronos");
-    assert_path(chr_str("...") , "...");
+    assert_path(chr_str("..."), "...");
 }
 
 static void what_cannot_be_a_name_is_escaped(void **state)
@@ -99,7 +99,8 @@ static void long_components_are_cut_in_pieces(void **state)
 static void names_that_are_not_spelt_right_do_not_exist(void **state)
 {
     (void)state;
-    static const char *const wrong[] = { "%=abc", "%=%2e", "%=%41", "%=%", "%=%2", ".", "..", "%=+abc", "%=-abc", "%=%2Echronosx", ".chronos" };
+    static const char *const wrong[] = { "%=abc", "%=%2e",  "%=%41",  "%=%",           "%=%2",    ".",
+                                         "..",    "%=+abc", "%=-abc", "%=%2Echronosx", ".chronos" };
     place                    root = { chr_bytes("", 0), false };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         buf  raw = { 0 };

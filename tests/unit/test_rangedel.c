@@ -46,7 +46,8 @@ static uint64_t covers(const tombstones *t, slice key, uint64_t at_seq)
     uint64_t newest = 0;
     for (size_t i = 0; i < t->n; i++) {
         const range_tombstone *d = &t->at[i];
-        if (d->seq <= at_seq && d->seq > newest && slice_compare(d->start, key) <= 0 && slice_compare(key, d->end) < 0) newest = d->seq;
+        if (d->seq <= at_seq && d->seq > newest && slice_compare(d->start, key) <= 0 && slice_compare(key, d->end) < 0)
+            newest = d->seq;
     }
     return newest;
 }
@@ -63,7 +64,7 @@ static void a_lookup_finds_the_newest_tombstone_that_covers_the_key(void **state
     rng r = { test_seed() };
     for (size_t round = 0; round < 120; round++) {
         key_style  style = (key_style)(round % KEYS_HUGE);
-        uint64_t   seqs = round % 3 ? 1000 : 8;   /* few seqs: tombstones share them */
+        uint64_t   seqs = round % 3 ? 1000 : 8; /* few seqs: tombstones share them */
         tombstones t = random_tombstones(&r, style, 1 + rng_below(&r, 60), seqs);
         rangedel  *set = rangedel_new(t.at, t.n);
         buf        key = { 0 };
@@ -89,9 +90,10 @@ static void fragments_are_sorted_disjoint_and_no_more_than_needed(void **state)
     (void)state;
     rng r = { test_seed() };
     for (size_t round = 0; round < 120; round++) {
-        tombstones t = random_tombstones(&r, (key_style)(round % KEYS_HUGE), 1 + rng_below(&r, 60), round % 3 ? 1000 : 3);
-        rangedel  *set = rangedel_new(t.at, t.n);
-        size_t     n = rangedel_count(set);
+        tombstones t =
+            random_tombstones(&r, (key_style)(round % KEYS_HUGE), 1 + rng_below(&r, 60), round % 3 ? 1000 : 3);
+        rangedel *set = rangedel_new(t.at, t.n);
+        size_t    n = rangedel_count(set);
         assert_true(n > 0 && n < 2 * t.n);
         for (size_t i = 0; i < n; i++) {
             range_fragment f = rangedel_at(set, i);
@@ -105,7 +107,8 @@ static void fragments_are_sorted_disjoint_and_no_more_than_needed(void **state)
             range_fragment before = rangedel_at(set, i - 1);
             int            c = slice_compare(before.end, f.start);
             assert_true(c <= 0);
-            if (c == 0) assert_false(before.n_seqs == f.n_seqs && memcmp(before.seqs, f.seqs, f.n_seqs * sizeof *f.seqs) == 0);
+            if (c == 0)
+                assert_false(before.n_seqs == f.n_seqs && memcmp(before.seqs, f.seqs, f.n_seqs * sizeof *f.seqs) == 0);
         }
         rangedel_free(set);
         tombstones_free(&t);
@@ -115,9 +118,9 @@ static void fragments_are_sorted_disjoint_and_no_more_than_needed(void **state)
 static void fragments_of_fragments_are_the_same_again(void **state)
 {
     (void)state;
-    rng        r = { test_seed() };
-    tombstones t = random_tombstones(&r, KEYS_SHORT, 50, 20);
-    rangedel  *set = rangedel_new(t.at, t.n);
+    rng             r = { test_seed() };
+    tombstones      t = random_tombstones(&r, KEYS_SHORT, 50, 20);
+    rangedel       *set = rangedel_new(t.at, t.n);
     range_tombstone again[5000];
     size_t          n = 0;
     for (size_t i = 0; i < rangedel_count(set); i++) {

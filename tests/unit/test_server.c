@@ -27,9 +27,9 @@ typedef struct fixture {
 
 static int setup(void **state)
 {
-    fixture      *f = calloc(1, sizeof *f);
-    const char   *tmp = getenv("TMPDIR");
-    store_options o = { .chr = chr_options_default() };
+    fixture       *f = calloc(1, sizeof *f);
+    const char    *tmp = getenv("TMPDIR");
+    store_options  o = { .chr = chr_options_default() };
     server_options net = { .listen = "127.0.0.1:0", .threads = 2 };
     assert_non_null(f);
     snprintf(f->dir, sizeof f->dir, "%s/chronos-server-XXXXXX", tmp ? tmp : "/tmp");
@@ -84,7 +84,7 @@ static void assert_reply(redisContext *c, const char *command, const char *expec
 
 static void commands_answer_what_redis_answers(void **state)
 {
-    redisContext *c = client(*state);
+    redisContext            *c = client(*state);
     static const char *const talk[][2] = {
         { "PING", "ok:PONG" },
         { "ECHO hi", "str:hi" },
@@ -231,7 +231,9 @@ static void one_clients_long_request_delays_nobody(void **state)
 
 static int dial(const fixture *f)
 {
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)f->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in a = { .sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)f->port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     struct timeval     limit = { .tv_sec = 20 };
     int                fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
@@ -240,7 +242,10 @@ static int dial(const fixture *f)
     return fd;
 }
 
-static void say(int fd, const char *text) { assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text)); }
+static void say(int fd, const char *text)
+{
+    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
 
 /* Everything up to the end of the connection. */
 static void assert_hears(int fd, const char *expected)
@@ -256,7 +261,8 @@ static void assert_hears(int fd, const char *expected)
 static void a_person_with_nc_gets_plain_text(void **state)
 {
     int fd = dial(*state);
-    say(fd, "SET user:101 {\"name\": \"Venom\"}\nGET user:101\nPING\nGET nobody\nDEL user:101\nDEL user:101\nINCR n\nCOMPACT\nEXISTS");
+    say(fd, "SET user:101 {\"name\": \"Venom\"}\nGET user:101\nPING\nGET nobody\nDEL user:101\nDEL user:101\nINCR "
+            "n\nCOMPACT\nEXISTS");
     shutdown(fd, SHUT_WR);
     assert_hears(fd, "OK\n{\"name\": \"Venom\"}\nPONG\nNULL\nOK_DELETED\nNULL\n1\nOK_COMPACTED\n"
                      "ERR wrong number of arguments for 'exists' command\n");

@@ -343,10 +343,10 @@ static void a_scan_reads_ahead_more_and_more_and_a_sequential_one_in_big_pieces(
     (void)state;
     enum { ENTRIES = 3000 };
     const uint64_t KIB = 1024;
-    char    value[1000] = { 0 };
-    memfile file;
-    table  *t;
-    cache  *c = cache_new(64 << 20);
+    char           value[1000] = { 0 };
+    memfile        file;
+    table         *t;
+    cache         *c = cache_new(64 << 20);
     memfile_init(&file, PATH);
     table_options  options = { 8192, 10, CHR_COMPRESS_NONE };
     table_builder *b;
@@ -399,7 +399,7 @@ static void a_scan_reads_ahead_more_and_more_and_a_sequential_one_in_big_pieces(
     file.reads = 0;
     for (iter_last(it); it->valid; iter_prev(it)) {
     }
-    assert_in_range(file.reads, 2, 4);   /* the end is there still */
+    assert_in_range(file.reads, 2, 4); /* the end is there still */
     assert_int_equal(cache_get_stats(c).bytes, bytes);
     iter_free(it);
     table_free(t);

@@ -21,7 +21,7 @@
 typedef struct replayed {
     uint64_t seqs;
     uint64_t last_first;
-    buf      keys;   /* of all writes, joined */
+    buf      keys; /* of all writes, joined */
 } replayed;
 
 static chr_status collect(void *arg, uint64_t first_seq, uint32_t count, slice payload)
@@ -74,7 +74,8 @@ static chr_status prepare(wal *w, uint64_t no)
     return wal_prepare(w, &next);
 }
 
-static chr_status replay(env *e, const uint64_t *nos, size_t n, uint64_t first_seq, replayed *got, wal_replay_result *result)
+static chr_status replay(env *e, const uint64_t *nos, size_t n, uint64_t first_seq, replayed *got,
+                         wal_replay_result *result)
 {
     *got = (replayed){ 0 };
     return wal_replay(e, DIR, nos, n, first_seq, collect, got, result);
@@ -182,7 +183,7 @@ static void a_recycled_segment_does_not_show_what_it_held_before(void **state)
     append(w, 201, "x");
     assert_int_equal(wal_sync(w, 201), CHR_OK);
     wal_release(w, 2);                       /* segment 1 becomes the spare */
-    assert_int_equal(prepare(w, 3), CHR_OK);   /* and then segment 3 */
+    assert_int_equal(prepare(w, 3), CHR_OK); /* and then segment 3 */
     wal_rotate(w);
     append(w, 202, "new");
     assert_int_equal(wal_close(w), CHR_OK);
@@ -202,10 +203,10 @@ static void a_failed_sync_is_final(void **state)
     append(w, 1, "a");
     assert_int_equal(wal_sync(w, 1), CHR_OK);
     append(w, 2, "b");
-    env_sim_fail_at(*state, env_sim_calls(*state) + 2, SIM_SYNC_LIES, false);   /* the write, then the sync */
+    env_sim_fail_at(*state, env_sim_calls(*state) + 2, SIM_SYNC_LIES, false); /* the write, then the sync */
     assert_int_not_equal(wal_sync(w, 2), CHR_OK);
     assert_int_equal(wal_synced(w), 1);
-    assert_int_not_equal(wal_sync(w, 2), CHR_OK);   /* the disk would say yes now */
+    assert_int_not_equal(wal_sync(w, 2), CHR_OK); /* the disk would say yes now */
     assert_int_equal(wal_synced(w), 1);
     batch b = { 0 };
     assert_int_equal(batch_put(&b, chr_str("c"), chr_str("")), CHR_OK);
@@ -230,7 +231,7 @@ static void a_full_disk_refuses_the_append_and_accepts_it_later(void **state)
     while ((st = wal_append(w, seq, 1, buf_slice(&b.payload))) == CHR_OK) seq++;
     assert_int_equal(st, CHR_NO_SPACE);
     assert_in_range(seq, 2, 4);
-    assert_int_equal(wal_sync(w, seq - 1), CHR_OK);   /* what was accepted needs no more space */
+    assert_int_equal(wal_sync(w, seq - 1), CHR_OK); /* what was accepted needs no more space */
     env_sim_set_space(e, 64u << 20);
     assert_int_equal(wal_append(w, seq, 1, buf_slice(&b.payload)), CHR_OK);
     assert_int_equal(wal_close(w), CHR_OK);
@@ -239,9 +240,9 @@ static void a_full_disk_refuses_the_append_and_accepts_it_later(void **state)
 }
 
 typedef struct committers {
-    wal             *w;
-    pthread_mutex_t  mu;
-    uint64_t         seq;
+    wal            *w;
+    pthread_mutex_t mu;
+    uint64_t        seq;
 } committers;
 
 static void *commit_many(void *arg)
@@ -285,7 +286,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_appended_comes_back_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(segments_form_a_chain_and_a_missing_one_is_noticed, setup, teardown),
         cmocka_unit_test_setup_teardown(an_unsynced_tail_may_be_lost_but_never_what_was_synced, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_flipped_bit_in_a_synced_record_is_reported_with_file_and_offset, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_flipped_bit_in_a_synced_record_is_reported_with_file_and_offset, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_flipped_bit_in_a_header_is_reported, setup, teardown),
         cmocka_unit_test_setup_teardown(a_recycled_segment_does_not_show_what_it_held_before, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_sync_is_final, setup, teardown),
