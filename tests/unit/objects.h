@@ -28,7 +28,7 @@ static const uint64_t SIM_WALL_NS = UINT64_C(1700000000) * 1000000000;
 
 typedef struct fixture {
     env   *sim; /* NULL: the real disk */
-    char   dir[64];
+    char   dir[256];
     store *s;
 } fixture;
 

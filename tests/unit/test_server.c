@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 typedef struct fixture {
-    char    dir[128];
+    char    dir[256];
     store  *s;
     server *srv;
     int     port;
