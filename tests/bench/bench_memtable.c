@@ -98,7 +98,11 @@ int main(int argc, char **argv)
     uint32_t  n = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 1000000;
     char     *keys = malloc((size_t)n * KEY_BYTES);
     uint32_t *order = malloc(n * sizeof *order);
-    if (n == 0 || !keys || !order) return 2;
+    if (n == 0 || !keys || !order) {
+        free(keys);
+        free(order);
+        return 2;
+    }
     printf("%u entries\n%-16s %-10s %7s %7s %7s %7s %9s\n", n, "keys", "arrival", "insert", "get", "next", "prev",
            "overhead");
     for (pattern p = 0; p < PATTERNS; p++) {

@@ -17,7 +17,11 @@ static inline uint64_t rng_next(rng *r)
     z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
     return z ^ z >> 31;
 }
-static inline size_t rng_below(rng *r, size_t n) { return (size_t)(rng_next(r) % n); }
+static inline size_t rng_below(rng *r, size_t n)
+{
+    if (n == 0) abort();
+    return (size_t)(rng_next(r) % n);
+}
 
 static inline uint64_t test_seed(void)
 {

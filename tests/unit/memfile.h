@@ -17,8 +17,8 @@ typedef struct memfile {
     unsigned          closed;
     struct {
         uint64_t offset, len;
-    } ahead[64]; /* what was asked for in advance */
-    size_t n_ahead;
+    } ahead[64];             /* what was asked for in advance */
+    _Atomic(size_t) n_ahead; /* may be more than there is room for */
 } memfile;
 
 static chr_status memfile_pread(env_file *f, void *to, size_t len, uint64_t offset, size_t *got)
@@ -47,9 +47,10 @@ static chr_status memfile_size(env_file *f, uint64_t *bytes)
 static void memfile_advise(env_file *f, uint64_t offset, uint64_t len)
 {
     memfile *m = (memfile *)f;
-    if (m->n_ahead == sizeof m->ahead / sizeof *m->ahead) return;
-    m->ahead[m->n_ahead].offset = offset;
-    m->ahead[m->n_ahead++].len = len;
+    size_t   slot = atomic_fetch_add(&m->n_ahead, 1);
+    if (slot >= sizeof m->ahead / sizeof *m->ahead) return;
+    m->ahead[slot].offset = offset;
+    m->ahead[slot].len = len;
 }
 static void memfile_close(env_file *f) { ((memfile *)f)->closed++; }
 

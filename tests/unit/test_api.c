@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 typedef struct fixture {
-    char       dir[256]; /* of the test; the store is in DIR/store */
+    char       dir[128]; /* of the test; the store is in DIR/store */
     char       path[160];
     chr_store *s;
 } fixture;
