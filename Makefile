@@ -60,11 +60,11 @@ test: ## install what is missing, build and run all tests (under 15 minutes on t
 	@.ci/deps build test
 	@tests/run all
 
-test-asan: ## unit and crash tests under AddressSanitizer and UBSan
+test-asan: ## unit, crash and some shell tests under AddressSanitizer and UBSan
 	@.ci/deps build test
 	@tests/run asan
 
-test-tsan: ## unit tests under ThreadSanitizer
+test-tsan: ## unit and some shell tests under ThreadSanitizer
 	@.ci/deps build test
 	@tests/run tsan
 

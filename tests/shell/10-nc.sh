@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# sanitized: yes
 # The session of the line protocol, to the letter.
 . "$(dirname "$0")/lib.sh"
 start_server

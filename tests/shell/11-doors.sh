@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# sanitized: yes
 # A key is a file and a file is a key, at once and byte for byte.
 . "$(dirname "$0")/lib.sh"
 start_mounted

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# sanitized: yes
 # cat keeps being right when the key changes over TCP between reads, whatever the kernel has cached: 1,000 times.
 . "$(dirname "$0")/lib.sh"
 start_mounted

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# sanitized: yes
 # redis-benchmark runs clean.
 . "$(dirname "$0")/lib.sh"
 start_server

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# sanitized: yes
 # DEBUG SLEEP 5 on one connection, while others do 10,000 GETs unhindered, on whatever threads they are.
 . "$(dirname "$0")/lib.sh"
 start_server

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# sanitized: yes
 # A server ends cleanly however it is asked to, and what it has acknowledged is there afterwards.
 . "$(dirname "$0")/lib.sh"
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# sanitized: yes
 # What programs expect of a file system, in short: random writes, append, truncate, holes, unlink and rename while open,
 # directories, links, attributes, times, limits.
 . "$(dirname "$0")/lib.sh"

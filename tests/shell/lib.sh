@@ -177,6 +177,9 @@ line() { printf '%s\n' "$@" | nc -N -w 30 127.0.0.1 "$PORT"; }   # each argument
 # Python with tests/shell/resp.py at hand; PORT, DIR, MNT and TMP are in the environment.
 python() { PORT=$PORT DIR=$DIR MNT=$MNT TMP=$TMP PYTHONPATH=$ROOT/tests/shell PYTHONDONTWRITEBYTECODE=1 python3 "$@"; }
 
+# Whether the program is built with a sanitizer, which needs memory of its own.
+sanitized() { grep -qE '__(asan|tsan)_init' "$CHRONOS"; }
+
 # The most memory that the server has used so far, in MiB.
 server_peak_mib() { awk '/^VmHWM/ { print int($2 / 1024) }' "/proc/$SERVER_PID/status"; }
 
