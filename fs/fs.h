@@ -78,6 +78,7 @@ struct mount {
     bool                 invalidating;
     atomic_bool          stopping, told;
     atomic_uint          running;
+    int                  stop_fd; /* an eventfd that ends the loops; never read, so that all of them see it */
 
     pthread_rwlock_t barrier;
     pthread_mutex_t  mu;

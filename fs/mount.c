@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -97,18 +98,31 @@ static chr_status check_mount_point(const char *path)
 
 /* ---- serving ---- */
 
+/* Each thread waits in poll and reads without blocking: a thread that is on its way to sleep in read is slow to wake, and one that
+ * sleeps there cannot be told to stop while somebody keeps the mount busy. */
 static void *loop(void *arg)
 {
     mount          *m = arg;
     struct fuse_buf in = { .mem = NULL };
-    while (!fuse_session_exited(m->session)) {
+    struct pollfd   wait[2] = { { .fd = fuse_session_fd(m->session), .events = POLLIN },
+                                { .fd = m->stop_fd, .events = POLLIN } };
+    bool            ended = false;
+    while (!ended && !fuse_session_exited(m->session)) {
         int n = fuse_session_receive_buf(m->session, &in);
-        if (n == -EINTR || n == -EAGAIN) continue;
-        if (n <= 0) break;
-        fuse_session_process_buf(m->session, &in);
+        if (n > 0) {
+            fuse_session_process_buf(m->session, &in);
+        } else if (n == -EAGAIN || n == -EINTR) {
+            ended = poll(wait, 2, -1) > 0 && wait[1].revents != 0;
+        } else {
+            ended = true; /* unmounted */
+        }
     }
     free(in.mem);
-    fuse_session_exit(m->session);
+    if (!m->stopping) { /* ended from outside: the others are to know */
+        uint64_t one = 1;
+        ssize_t  ignored = write(m->stop_fd, &one, sizeof one);
+        (void)ignored;
+    }
     if (atomic_fetch_sub(&m->running, 1) == 1 && !m->stopping && m->options.on_unmounted &&
         !atomic_exchange(&m->told, true))
         m->options.on_unmounted(m->options.unmounted_arg);
@@ -131,6 +145,7 @@ static void mount_free(mount *m)
 {
     nodes_free(m);
     if (m->session) fuse_session_destroy(m->session);
+    if (m->stop_fd >= 0) close(m->stop_fd);
     pthread_rwlock_destroy(&m->barrier);
     pthread_mutex_destroy(&m->mu);
     pthread_mutex_destroy(&m->queue_mu);
@@ -147,6 +162,7 @@ chr_status mount_start(store *s, const mount_options *options, mount **out)
     if (!m) return chr_nomem();
     m->store = s;
     m->options = *options;
+    m->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_rwlockattr_t fair;
     pthread_rwlockattr_init(&fair);
     pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
@@ -167,7 +183,7 @@ chr_status mount_start(store *s, const mount_options *options, mount **out)
     struct fuse_args args = FUSE_ARGS_INIT(3, argv);
     snprintf(settings, sizeof settings, "fsname=chronos,subtype=chronos,default_permissions%s%s",
              options->allow_other ? ",allow_other" : "", options->read_only ? ",ro" : "");
-    st = nodes_init(m);
+    st = m->stop_fd >= 0 ? nodes_init(m) : chr_errno(errno, "prepare", "a mount");
     if (st == CHR_OK && !(m->mount_point = realpath(options->mount_point, NULL)))
         st = chr_errno(errno, "find", options->mount_point);
     if (st == CHR_OK && !(m->session = fuse_session_new(&args, &ops, sizeof ops, m)))
@@ -180,6 +196,8 @@ chr_status mount_start(store *s, const mount_options *options, mount **out)
         st = chr_fail(CHR_INVALID, "cannot mount at %s: is /dev/fuse there, and may you mount?", options->mount_point);
         goto stop;
     }
+    int flags = fcntl(fuse_session_fd(m->session), F_GETFL);
+    (void)fcntl(fuse_session_fd(m->session), F_SETFL, flags | O_NONBLOCK);
     atomic_store(&m->running, THREADS);
     for (; m->n_threads < THREADS; m->n_threads++) {
         if (pthread_create(&m->threads[m->n_threads], NULL, loop, m) != 0) break;
@@ -209,14 +227,12 @@ void mount_stop(mount *m)
                  chr_message());
     pthread_mutex_unlock(&m->mu);
     pthread_rwlock_unlock(&m->barrier);
-    fuse_session_exit(m->session);
-    /* Lazily, so that it also works while somebody is in there; the threads then read the end of the session. */
-    if (!detach_mount(m->mount_point)) fuse_session_unmount(m->session);
-    for (unsigned i = 0; i < m->n_threads; i++) {
-        struct stat s;
-        (void)stat(m->mount_point, &s);
-        pthread_join(m->threads[i], NULL);
-    }
+    /* Lazily, so that it also works while somebody is in there. */
+    (void)detach_mount(m->mount_point);
+    uint64_t one = 1;
+    ssize_t  ignored = write(m->stop_fd, &one, sizeof one); /* it cannot be full */
+    (void)ignored;
+    for (unsigned i = 0; i < m->n_threads; i++) pthread_join(m->threads[i], NULL);
     invalidate_stop(m);
     pthread_mutex_lock(&m->mu);
     (void)files_flush_all(m);
