@@ -100,8 +100,20 @@ struct mount {
 mount *fs_begin(fuse_req_t req); /* takes barrier and mu */
 void   fs_end(mount *m);         /* after the reply */
 /* As txn_commit; returns once the change is in the log as the kernel has it, so that it survives the process. */
-chr_status fs_commit(mount *m, txn *t);
-int        fs_errno(chr_status st); /* and a log line for what an operator should know */
+chr_status        fs_commit(mount *m, txn *t);
+int               fs_errno_of(chr_status st); /* not for CHR_OK; and a log line for what an operator should know */
+static inline int fs_errno(chr_status st)
+{
+    if (st == CHR_OK) return 0;
+    int error = fs_errno_of(st);
+    assert(error != 0);
+    return error;
+}
+static inline chr_status no_such_directory(void)
+{
+    (void)chr_fail(CHR_INVALID, "there is no such directory");
+    return CHR_INVALID;
+}
 
 /* ---- nodes (node.c); mu held ---- */
 chr_status nodes_init(mount *m);

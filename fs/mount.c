@@ -33,10 +33,10 @@ void fs_end(mount *m)
     pthread_rwlock_unlock(&m->barrier);
 }
 
-int fs_errno(chr_status st)
+int fs_errno_of(chr_status st)
 {
     switch (st) {
-    case CHR_OK: return 0;
+    case CHR_OK: break;
     case CHR_NOT_FOUND: return ENOENT;
     case CHR_EXISTS: return EEXIST;
     case CHR_INVALID: return EINVAL;

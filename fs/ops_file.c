@@ -69,7 +69,7 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
     node      *p = node_of(m, parent), *n = NULL;
     buf        key = { 0 };
     bool       partial;
-    chr_status st = p && p->kind == NODE_DIR ? node_lookup(m, p, name, &n) : chr_fail(CHR_INVALID, "no such directory");
+    chr_status st = p && p->kind == NODE_DIR ? node_lookup(m, p, name, &n) : no_such_directory();
     int        error = st == CHR_OK ? EEXIST : st == CHR_NOT_FOUND ? 0 : fs_errno(st);
     if (!error && !S_ISREG(mode) && !S_ISFIFO(mode) && !S_ISSOCK(mode)) error = EPERM;
     if (!error) {

@@ -16,7 +16,7 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
     node      *p = node_of(m, parent), *n = NULL;
     buf        prefix = { 0 };
     bool       partial;
-    chr_status st = p && p->kind == NODE_DIR ? node_lookup(m, p, name, &n) : chr_fail(CHR_INVALID, "no such directory");
+    chr_status st = p && p->kind == NODE_DIR ? node_lookup(m, p, name, &n) : no_such_directory();
     int        error = st == CHR_OK ? EEXIST : st == CHR_NOT_FOUND ? 0 : fs_errno(st);
     if (!error) st = node_key(p, name, true, &prefix, &partial);
     if (!error && st == CHR_OK && partial) st = chr_fail(CHR_INVALID, "%s stands for a piece of a longer name", name);
@@ -50,7 +50,7 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
     node      *p = node_of(m, parent), *n = NULL;
     buf        key = { 0 };
     bool       partial;
-    chr_status st = p && p->kind == NODE_DIR ? node_lookup(m, p, name, &n) : chr_fail(CHR_INVALID, "no such directory");
+    chr_status st = p && p->kind == NODE_DIR ? node_lookup(m, p, name, &n) : no_such_directory();
     int        error = st == CHR_OK ? EEXIST : st == CHR_NOT_FOUND ? 0 : fs_errno(st);
     if (!error) st = node_key(p, name, false, &key, &partial);
     if (!error && st == CHR_OK) {

@@ -13,7 +13,7 @@
 
 static void describe_peer(session *s, int fd)
 {
-    struct sockaddr_storage a = {0};
+    struct sockaddr_storage a = { 0 };
     socklen_t               len = sizeof a;
     char                    host[INET6_ADDRSTRLEN] = "?";
     unsigned                port = 0;

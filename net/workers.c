@@ -19,7 +19,7 @@ job *job_new(conn *c, const request *r)
 {
     size_t bytes = 0;
     assert(r->n > 0);
-    job   *j = calloc(1, sizeof *j);
+    job *j = calloc(1, sizeof *j);
     if (!j) return NULL;
     for (size_t i = 0; i < r->n; i++) bytes += r->args[i].len;
     j->args = malloc(r->n * sizeof *j->args);

@@ -69,5 +69,3 @@ chr_status chr_errno(int error, const char *what, const char *path)
     if (error == EROFS) st = CHR_READ_ONLY;
     return chr_fail(st, "cannot %s %s: %s", what, path, strerror(error));
 }
-
-chr_status chr_nomem(void) { return chr_fail(CHR_NO_MEMORY, "out of memory"); }

@@ -16,6 +16,11 @@ chr_status chr_corrupt(const char *file, uint64_t offset, const char *format, ..
 /* From an errno: CHR_NO_SPACE for ENOSPC and EDQUOT, CHR_NOT_FOUND for ENOENT, CHR_NO_MEMORY for ENOMEM, CHR_EXISTS for EEXIST,
  * CHR_READ_ONLY for EROFS, else CHR_IO. The message is "cannot WHAT PATH: strerror". */
 chr_status chr_errno(int error, const char *what, const char *path) __attribute__((cold));
-chr_status chr_nomem(void) __attribute__((cold));
+/* Inline, so that those who analyse callers see that it never is CHR_OK. */
+static inline chr_status chr_nomem(void)
+{
+    (void)chr_fail(CHR_NO_MEMORY, "out of memory");
+    return CHR_NO_MEMORY;
+}
 
 #endif
