@@ -174,8 +174,7 @@ void cmd_info(request *r)
 
 void cmd_config(request *r)
 {
-    char        databases[] = "1", port[16], clients[16];
-    const char *sync = "always";
+    char databases[] = "1", port[16], clients[16];
     if (!argument_is(r->args[1], "get") || r->n < 3) {
         reply_error(r, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try CONFIG HELP.",
                     (int)(r->args[1].len < 64 ? r->args[1].len : 64), r->args[1].data);
@@ -186,13 +185,8 @@ void cmd_config(request *r)
     const struct {
         const char *name, *value;
     } settings[] = {
-        { "appendonly", "yes" },
-        { "save", "" },
-        { "appendfsync", sync },
-        { "databases", databases },
-        { "maxclients", clients },
-        { "port", port },
-        { "dir", db_dir(store_db(r->store)) },
+        { "appendonly", "yes" },   { "save", "" },   { "databases", databases },
+        { "maxclients", clients }, { "port", port }, { "dir", db_dir(store_db(r->store)) },
     };
     size_t n = sizeof settings / sizeof *settings, found = 0;
     bool   matches[sizeof settings / sizeof *settings] = { 0 };

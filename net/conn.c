@@ -352,11 +352,8 @@ void conn_turn(conn *c, uint32_t events)
         die(c);
         return;
     }
-    size_t before = c->in.len - c->in_at;
-    bool   more = (events & (EPOLLIN | EPOLLHUP)) && !c->in_end && !c->job && receive(c);
-    (void)before;
+    if ((events & (EPOLLIN | EPOLLHUP)) && !c->in_end && !c->job) (void)receive(c);
     if (c->dead) return;
-    (void)more;
     do {
         if (!work_through(c) || !flush(c, &blocked)) return;
         /* Replies that were sent may have made room for commands that are here already. */
