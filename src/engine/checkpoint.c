@@ -58,7 +58,7 @@ chr_status db_checkpoint(db *d, const char *dir)
             st = env_link(d->env, table_path(t->table), to.text);
             if (!chr_ok(st)) st = copy_file(d->env, table_path(t->table), to.text);
         }
-    if (chr_ok(st)) st = wal_new(d->env, dir, log_no, 0, seq, ignore_progress, NULL, &w);
+    if (chr_ok(st)) st = wal_new(d->env, dir, log_no, 0, seq, false, ignore_progress, NULL, &w);
     if (chr_ok(st)) st = wal_close(w);
     if (chr_ok(st)) st = manifest_create(d->env, dir, db_new_file_no(d), v->version, log_no, seq, &m);
     manifest_free(m);

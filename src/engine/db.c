@@ -331,7 +331,9 @@ static chr_status recover(db *d)
         uint64_t prev = files.n_logs ? files.logs[files.n_logs - 1] : 0;
         d->log_no = db_new_file_no(d);
         d->flushed_seq = d->last_seq;
-        if (!chr_ok(st = wal_new(d->env, d->dir, d->log_no, prev, d->last_seq, db_log_progress, d, &d->wal))) goto out;
+        bool often = d->options.chr.sync != CHR_SYNC_ALWAYS;
+        if (!chr_ok(st = wal_new(d->env, d->dir, d->log_no, prev, d->last_seq, often, db_log_progress, d, &d->wal)))
+            goto out;
         st = manifest_create(d->env, d->dir, db_new_file_no(d), merged, d->log_no, d->flushed_seq, &d->manifest);
         if (!chr_ok(st)) goto out;
         files.keep = merged;

@@ -39,6 +39,7 @@ typedef struct segment {
 struct wal {
     env             *env;
     char            *dir;
+    bool             often; /* see wal_new */
     wal_progress_fn *progress;
     void            *progress_arg;
 
@@ -199,8 +200,8 @@ static bool segment_put(segment *s, const wal_record *r)
 
 /* ---- open and close ---- */
 
-chr_status wal_new(env *e, const char *dir, uint64_t no, uint64_t prev_no, uint64_t last_seq, wal_progress_fn *progress,
-                   void *arg, wal **out)
+chr_status wal_new(env *e, const char *dir, uint64_t no, uint64_t prev_no, uint64_t last_seq, bool often,
+                   wal_progress_fn *progress, void *arg, wal **out)
 {
     chr_status st;
     wal       *w = calloc(1, sizeof *w);
@@ -209,6 +210,7 @@ chr_status wal_new(env *e, const char *dir, uint64_t no, uint64_t prev_no, uint6
         return chr_nomem();
     }
     w->env = e;
+    w->often = often;
     w->progress = progress;
     w->progress_arg = arg;
     w->appended = w->written = w->synced = last_seq;
@@ -338,7 +340,8 @@ static chr_status write_pending(wal *w)
             atomic_store_explicit(&w->written, upto, memory_order_release);
             return CHR_OK;
         }
-        chr_status st = env_pwrite(s->file, w->write_buf.data, w->write_buf.len, at);
+        chr_status st = w->often ? env_put(s->file, w->write_buf.data, w->write_buf.len, at)
+                                 : env_pwrite(s->file, w->write_buf.data, w->write_buf.len, at);
         if (!chr_ok(st)) return wal_fail(w, st);
         atomic_store_explicit(&s->dirty, true, memory_order_release);
         w->bytes += w->write_buf.len;

@@ -23,9 +23,9 @@ typedef struct wal wal;
 typedef void wal_progress_fn(void *arg); /* a horizon moved, or the log failed; called without locks of the log */
 
 /* A log that starts with a new segment `no`, whose predecessor is `prev_no` (0: none). `last_seq` is the newest seq
- * of the store so far; all horizons start there. */
-chr_status wal_new(env *e, const char *dir, uint64_t no, uint64_t prev_no, uint64_t last_seq, wal_progress_fn *progress,
-                   void *arg, wal **out);
+ * of the store so far; all horizons start there. `often`: it will be written far more often than synced (env_put). */
+chr_status wal_new(env *e, const char *dir, uint64_t no, uint64_t prev_no, uint64_t last_seq, bool often,
+                   wal_progress_fn *progress, void *arg, wal **out);
 /* Writes a seal, syncs and closes, unless the log has failed. Frees in any case. */
 chr_status wal_close(wal *w);
 

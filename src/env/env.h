@@ -4,7 +4,7 @@
  * synced (sim.h). The engine calls nothing of the operating system's but through here and pthreads.
  *
  * Threads: all functions may be called from any thread. An env_file may be read by many threads at once;
- * pwrite and sync of one file are ordered by their caller.
+ * pwrite, put and sync of one file are ordered by their caller.
  * Errors: a message that names operation, path and reason. A failed sync is final for the file: Linux drops
  * the dirty pages and reports success next time, so no caller may retry it. */
 #ifndef CHR_ENV_ENV_H
@@ -30,7 +30,10 @@ struct env_ops {
     /* Reads up to `len` bytes; *got is less only at the end of the file. */
     chr_status (*pread)(env_file *, void *to, size_t len, uint64_t offset, size_t *got);
     chr_status (*pwrite)(env_file *, const void *from, size_t len, uint64_t offset); /* all of it or an error */
-    chr_status (*sync)(env_file *);                                                  /* fdatasync: contents and size */
+    /* As pwrite, within what has been allocated, for many small pieces: next to free where the file can be written by way of
+     * memory. Then too they outlive the process at once, but a sync after each costs more than with pwrite. */
+    chr_status (*put)(env_file *, const void *from, size_t len, uint64_t offset);
+    chr_status (*sync)(env_file *); /* fdatasync: contents and size */
     chr_status (*allocate)(env_file *, uint64_t bytes); /* writes zeroes up to `bytes`, so that later overwriting
                                                               changes no metadata; the size becomes `bytes` */
     chr_status (*truncate)(env_file *, uint64_t bytes);
@@ -80,6 +83,10 @@ static inline chr_status env_pread(env_file *f, void *to, size_t len, uint64_t o
 static inline chr_status env_pwrite(env_file *f, const void *from, size_t len, uint64_t off)
 {
     return f->env->ops->pwrite(f, from, len, off);
+}
+static inline chr_status env_put(env_file *f, const void *from, size_t len, uint64_t off)
+{
+    return f->env->ops->put(f, from, len, off);
 }
 static inline chr_status env_sync(env_file *f) { return f->env->ops->sync(f); }
 static inline chr_status env_allocate(env_file *f, uint64_t bytes) { return f->env->ops->allocate(f, bytes); }

@@ -4,20 +4,33 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { ZEROES = 64 * 1024, PID_TEXT = 32 };
+enum {
+    ZEROES = 64 * 1024,
+    PID_TEXT = 32,
+    WINDOW_BYTES =
+        256 * 1024, /* of a file that is written by way of memory; locked, and of that a process may have little */
+    WINDOW_STEP = 64 * 1024,
+    PUT_MAX = 16 * 1024, /* what is longer costs no more with pwrite */
+};
 
 typedef struct posix_file {
     env_file base;
     int      fd;
+    char    *window; /* of posix_put; NULL: none */
+    uint64_t window_from, window_len;
+    bool     no_window; /* it was tried in vain */
 } posix_file;
 
 struct env_lock {
@@ -44,13 +57,6 @@ static chr_status posix_open(env *e, const char *path, env_open_mode mode, env_f
     return CHR_OK;
 }
 
-static void posix_close(env_file *f)
-{
-    close(fd_of(f));
-    free(f->path);
-    free(f);
-}
-
 static chr_status posix_pread(env_file *f, void *to, size_t len, uint64_t offset, size_t *got)
 {
     size_t done = 0;
@@ -75,6 +81,71 @@ static chr_status posix_pwrite(env_file *f, const void *from, size_t len, uint64
         done += (size_t)n;
     }
     return CHR_OK;
+}
+
+/* ---- writing by way of memory ----
+ *
+ * A window of the file is mapped, and moves along with what is put. To store into a mapping may end the process with SIGBUS where
+ * pwrite would fail with an error; that is ruled out as follows. The window never reaches beyond the end of the file. It is locked
+ * into memory, so that nothing needs to be read in when it is stored into; locking itself fails with an error. And it is done
+ * only on file systems that overwrite blocks in place, where storing needs no new space. Anywhere else put is pwrite. */
+
+static void drop_window(posix_file *f)
+{
+    if (f->window) (void)munmap(f->window, f->window_len);
+    f->window = NULL;
+}
+
+static bool overwrites_in_place(int fd)
+{
+    struct statfs s;
+    return fstatfs(fd, &s) == 0 && (s.f_type == EXT4_SUPER_MAGIC || s.f_type == XFS_SUPER_MAGIC);
+}
+
+/* Makes the window begin near `offset`. False: there is none there, use pwrite. */
+static bool move_window(posix_file *f, uint64_t offset)
+{
+    struct stat s;
+    uint64_t    from = offset - offset % WINDOW_STEP;
+    bool        first = !f->window;
+    drop_window(f);
+    if (first && !overwrites_in_place(f->fd)) f->no_window = true;
+    if (f->no_window || fstat(f->fd, &s) != 0 || (uint64_t)s.st_size < from + WINDOW_STEP) return false;
+    uint64_t len = (uint64_t)s.st_size - from < WINDOW_BYTES ? ((uint64_t)s.st_size - from) / WINDOW_STEP * WINDOW_STEP
+                                                             : WINDOW_BYTES;
+    void    *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, f->fd, (off_t)from);
+    if (p != MAP_FAILED && mlock(p, len) == 0) {
+        f->window = p;
+        f->window_from = from;
+        f->window_len = len;
+        return true;
+    }
+    if (p != MAP_FAILED) (void)munmap(p, len);
+    f->no_window = true; /* nor will there be next time */
+    return false;
+}
+
+static bool in_window(const posix_file *f, uint64_t offset, size_t len)
+{
+    return f->window && offset >= f->window_from && offset - f->window_from + len <= f->window_len;
+}
+
+static chr_status posix_put(env_file *base, const void *from, size_t len, uint64_t offset)
+{
+    posix_file *f = (posix_file *)base;
+    bool        inside = in_window(f, offset, len);
+    if (!inside && !f->no_window && len <= PUT_MAX) inside = move_window(f, offset) && in_window(f, offset, len);
+    if (!inside) return posix_pwrite(base, from, len, offset);
+    memcpy(f->window + (offset - f->window_from), from, len);
+    return CHR_OK;
+}
+
+static void posix_close(env_file *f)
+{
+    drop_window((posix_file *)f);
+    close(fd_of(f));
+    free(f->path);
+    free(f);
 }
 
 static chr_status posix_sync(env_file *f)
@@ -250,6 +321,7 @@ env *env_posix(void)
         .close = posix_close,
         .pread = posix_pread,
         .pwrite = posix_pwrite,
+        .put = posix_put,
         .sync = posix_sync,
         .allocate = posix_allocate,
         .truncate = posix_truncate,

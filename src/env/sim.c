@@ -575,6 +575,7 @@ env *env_sim_new(uint64_t seed)
         .close = sim_close,
         .pread = sim_pread,
         .pwrite = sim_pwrite,
+        .put = sim_pwrite,
         .sync = sim_sync,
         .allocate = sim_allocate,
         .truncate = sim_truncate,
