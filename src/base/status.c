@@ -7,7 +7,8 @@
 #include <string.h>
 
 enum { MESSAGE_MAX = 512 };
-static _Thread_local char message[MESSAGE_MAX];
+static _Thread_local char        message[MESSAGE_MAX];
+static _Thread_local const char *constant; /* if not NULL, this is the message */
 
 const char *chr_status_name(chr_status status)
 {
@@ -28,7 +29,13 @@ const char *chr_status_name(chr_status status)
     return "unknown status";
 }
 
-const char *chr_message(void) { return message; }
+const char *chr_message(void) { return constant ? constant : message; }
+
+chr_status chr_say(chr_status st, const char *text)
+{
+    constant = text;
+    return st;
+}
 
 /* The arguments may point into `message` itself, so the text is built apart from it. */
 static void set_message(const char *prefix, const char *format, va_list args)
@@ -37,6 +44,7 @@ static void set_message(const char *prefix, const char *format, va_list args)
     int  n = snprintf(text, sizeof text, "%s", prefix);
     if (n >= 0 && (size_t)n < sizeof text) vsnprintf(text + n, sizeof text - (size_t)n, format, args);
     memcpy(message, text, sizeof message);
+    constant = NULL;
 }
 
 chr_status chr_fail(chr_status st, const char *format, ...)

@@ -10,6 +10,8 @@ static inline bool chr_ok(chr_status st) { return __builtin_expect(st == CHR_OK,
 
 /* Sets the thread's message and returns `st`. */
 chr_status chr_fail(chr_status st, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
+/* The same for a constant text, kept by reference: costs next to nothing. */
+chr_status chr_say(chr_status st, const char *text);
 /* CHR_CORRUPT, with "FILE at offset N: " before the text. */
 chr_status chr_corrupt(const char *file, uint64_t offset, const char *format, ...)
     __attribute__((format(printf, 3, 4), cold));
@@ -19,7 +21,7 @@ chr_status chr_errno(int error, const char *what, const char *path) __attribute_
 /* Inline, so that those who analyse callers see that it never is CHR_OK. */
 static inline chr_status chr_nomem(void)
 {
-    (void)chr_fail(CHR_NO_MEMORY, "out of memory");
+    (void)chr_say(CHR_NO_MEMORY, "out of memory");
     return CHR_NO_MEMORY;
 }
 

@@ -60,32 +60,32 @@ static ZSTD_DCtx *dctx_of_thread(void)
     return thread_dctx = dctx;
 }
 
-const char *decompress(chr_compression codec, slice packed, size_t raw_max, void **raw, size_t *raw_len)
+const char *decompress(chr_compression codec, slice packed, size_t raw_max, size_t front, char **raw, size_t *raw_len)
 {
     reader   r = reader_of(packed);
     uint64_t want = read_varint(&r);
     size_t   len = reader_left(&r), got = 0;
     if (r.failed || want == 0 || want > raw_max || len > INT_MAX || want > INT_MAX)
         return "the packed block claims an impossible length";
-    char *to = malloc(want);
-    if (!to) return compress_no_memory;
+    char *all = malloc(front + want), *to = all + front;
+    if (!all) return compress_no_memory;
     if (codec == CHR_COMPRESS_LZ4) {
         int n = LZ4_decompress_safe((const char *)r.at, to, (int)len, (int)want);
         got = n < 0 ? 0 : (size_t)n;
     } else if (codec == CHR_COMPRESS_ZSTD) {
         ZSTD_DCtx *dctx = dctx_of_thread();
         if (!dctx) {
-            free(to);
+            free(all);
             return compress_no_memory;
         }
         got = ZSTD_decompressDCtx(dctx, to, want, r.at, len);
         if (ZSTD_isError(got)) got = 0;
     }
     if (got != want) {
-        free(to);
+        free(all);
         return codec > CHR_COMPRESS_ZSTD ? "the block has an unknown codec" : "the packed block does not unpack";
     }
-    *raw = to;
+    *raw = all;
     *raw_len = want;
     return NULL;
 }

@@ -3,10 +3,13 @@
  * tombstone, is the answer. */
 #include "engine/db_impl.h"
 
+#include "base/hash.h"
+
 #include <stdlib.h>
 
 typedef struct lookup {
     slice        key;
+    uint64_t     hash; /* of the key, once a table is asked; 0: not yet computed */
     uint64_t     seq;  /* read as of */
     uint64_t     seen; /* seq of what decided */
     db_visit_fn *visit;
@@ -29,7 +32,8 @@ static chr_status lookup_table(lookup *l, table_ref *t, bool *decided)
     entry         found;
     cache_handle *pin = NULL;
     uint64_t      range_seq = rangedel_covers(table_rangedels(t->table), l->key, l->seq);
-    chr_status    st = table_get(t->table, l->key, l->seq, &found, &pin);
+    if (!l->hash) l->hash = hash64(l->key);
+    chr_status st = table_get(t->table, l->key, l->hash, l->seq, &found, &pin);
     if (!chr_ok(st) && st != CHR_NOT_FOUND) return st;
     st = decide(l, chr_ok(st) ? &found : NULL, range_seq, decided);
     if (pin) cache_release(t->cache, pin);
@@ -58,7 +62,7 @@ static chr_status lookup_view(lookup *l, const view *v)
     for (uint32_t i = 1; i < LEVELS; i++) {
         const level *at = &v->version->levels[i];
         size_t       k = level_find(at, l->key);
-        if (k == at->count || !table_overlaps(table_ref_info(at->tables[k]), l->key, l->key, false)) continue;
+        if (k == at->count || slice_compare(buf_slice(&table_ref_info(at->tables[k])->smallest), l->key) > 0) continue;
         st = lookup_table(l, at->tables[k], &decided);
         if (decided || (!chr_ok(st) && st != CHR_NOT_FOUND)) return st;
     }

@@ -55,9 +55,9 @@ const table_info *table_get_info(const table *t);
 const rangedel   *table_rangedels(const table *t); /* may be NULL */
 size_t            table_memory(const table *t);    /* bytes that index, filter and tombstones hold */
 
-/* The newest version of `key` no newer than `seq`, range tombstones left aside. CHR_NOT_FOUND (without a message)
- * if there is none. On CHR_OK, found->value lives until cache_release(c, *pin). */
-chr_status table_get(table *t, slice key, uint64_t seq, entry *found, cache_handle **pin);
+/* The newest version of `key`, whose hash64 is `hash`, no newer than `seq`, range tombstones left aside. CHR_NOT_FOUND
+ * (without a message) if there is none. On CHR_OK, found->value lives until cache_release(c, *pin). */
+chr_status table_get(table *t, slice key, uint64_t hash, uint64_t seq, entry *found, cache_handle **pin);
 
 typedef enum table_access {
     TABLE_CACHED,     /* through the cache: point lookups and short scans; grows read-ahead as a scan goes on */

@@ -63,10 +63,10 @@ size_t table_find_block(const table *t, slice key, uint64_t trailer);
 /* Compares the bound of block i with (key, trailer). */
 int table_compare_bound(const table *t, size_t i, slice key, uint64_t trailer);
 /* Checks block i, which lies at `stored` as it is in the file. *raw are its bytes before packing: in `stored`, or in
- * malloc'ed memory, which is then in *unpacked. */
-chr_status table_check_block(const table *t, size_t i, const char *stored, slice *raw, void **unpacked);
-/* Block i through the cache. *missed: it was read from the file. */
-chr_status table_read_block(const table *t, size_t i, cache_handle **pin, block *b, bool *missed);
+ * malloc'ed memory, behind `front` free bytes, which is then in *unpacked. */
+chr_status table_check_block(const table *t, size_t i, const char *stored, size_t front, slice *raw, char **unpacked);
+/* Block i through the cache, where it lies opened; *b lives as long as *pin is held. *missed: it was read from the file. */
+chr_status table_read_block(const table *t, size_t i, cache_handle **pin, const block **b, bool *missed);
 /* `len` bytes at `offset`, all of which are to be there. */
 chr_status table_read(const table *t, void *to, size_t len, uint64_t offset);
 /* CHR_CORRUPT of block i, or CHR_NO_MEMORY. */

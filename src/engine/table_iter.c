@@ -30,7 +30,7 @@ typedef struct table_iter {
     char         *window;   /* TABLE_SEQUENTIAL: bytes of the file */
     size_t        window_cap, window_len;
     uint64_t      window_at;
-    void         *unpacked; /* the block, if it was packed */
+    char         *unpacked; /* the block, if it was packed */
 } table_iter;
 
 static table_iter *self(iter *it) { return (table_iter *)it; }
@@ -95,12 +95,12 @@ static chr_status move_window(table_iter *it, size_t i, bool forward)
 /* Puts the cursor into block i, at no entry yet. False: the iterator has failed. */
 static bool load(table_iter *it, size_t i, bool forward)
 {
-    bool       missed, in_sequence = it->loaded && i == (forward ? it->nth + 1 : it->nth - 1);
-    block      b;
-    chr_status st;
+    bool         missed, in_sequence = it->loaded && i == (forward ? it->nth + 1 : it->nth - 1);
+    block        own = it->cursor.b;
+    const block *b = &own;
+    chr_status   st;
     if (it->loaded && i == it->nth) {
-        b = it->cursor.b;
-        block_cursor_set(&it->cursor, &b);
+        block_cursor_set(&it->cursor, b);
         return true;
     }
     unload(it);
@@ -111,9 +111,9 @@ static bool load(table_iter *it, size_t i, bool forward)
         slice raw;
         st = move_window(it, i, forward);
         if (chr_ok(st))
-            st = table_check_block(it->t, i, it->window + (it->t->index.block_at[i] - it->window_at), &raw,
+            st = table_check_block(it->t, i, it->window + (it->t->index.block_at[i] - it->window_at), 0, &raw,
                                    &it->unpacked);
-        const char *problem = chr_ok(st) ? block_open(raw, &b) : NULL;
+        const char *problem = chr_ok(st) ? block_open(raw, &own) : NULL;
         if (problem) st = table_block_problem(it->t, i, problem);
     }
     if (!chr_ok(st)) {
@@ -123,7 +123,7 @@ static bool load(table_iter *it, size_t i, bool forward)
     }
     it->nth = i;
     it->loaded = true;
-    block_cursor_set(&it->cursor, &b);
+    block_cursor_set(&it->cursor, b);
     return true;
 }
 

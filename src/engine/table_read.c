@@ -332,7 +332,7 @@ chr_status table_block_problem(const table *t, size_t i, const char *problem)
     return corrupt(t, t->index.block_at[i], problem);
 }
 
-chr_status table_check_block(const table *t, size_t i, const char *stored, slice *raw, void **unpacked)
+chr_status table_check_block(const table *t, size_t i, const char *stored, size_t front, slice *raw, char **unpacked)
 {
     uint64_t   offset = t->index.block_at[i];
     size_t     len = (size_t)(t->index.block_at[i + 1] - offset) - TABLE_TRAILER_BYTES;
@@ -342,72 +342,69 @@ chr_status table_check_block(const table *t, size_t i, const char *stored, slice
     *raw = chr_bytes(stored, len);
     *unpacked = NULL;
     if (codec == CHR_COMPRESS_NONE) return CHR_OK;
-    void       *to;
-    const char *problem = decompress(codec, *raw, BLOCK_RAW_MAX, &to, &len);
+    char       *to;
+    const char *problem = decompress(codec, *raw, BLOCK_RAW_MAX, front, &to, &len);
     if (problem) return table_block_problem(t, i, problem);
-    *raw = chr_bytes(to, len);
+    *raw = chr_bytes(to + front, len);
     *unpacked = to;
     return CHR_OK;
 }
 
-/* From the file into malloc'ed memory. */
-static chr_status fetch_block(const table *t, size_t i, char **bytes, size_t *len)
+/* What the cache holds: an opened block and its bytes behind it. From the file, into malloc'ed memory. */
+static chr_status fetch_block(const table *t, size_t i, char **cached, size_t *len)
 {
     uint64_t offset = t->index.block_at[i];
     size_t   stored_len = (size_t)(t->index.block_at[i + 1] - offset);
-    char    *stored = malloc(stored_len);
+    char    *stored = malloc(sizeof(block) + stored_len), *unpacked = NULL;
     if (!stored) return chr_nomem();
     slice      raw;
-    void      *unpacked = NULL;
-    chr_status st = table_read(t, stored, stored_len, offset);
-    if (chr_ok(st)) st = table_check_block(t, i, stored, &raw, &unpacked);
+    chr_status st = table_read(t, stored + sizeof(block), stored_len, offset);
+    if (chr_ok(st)) st = table_check_block(t, i, stored + sizeof(block), sizeof(block), &raw, &unpacked);
     if (!chr_ok(st)) {
         free(stored);
         return st;
     }
     if (unpacked) free(stored);
-    *bytes = unpacked ? unpacked : stored;
-    *len = raw.len;
-    return CHR_OK;
-}
-
-chr_status table_read_block(const table *t, size_t i, cache_handle **pin, block *b, bool *missed)
-{
-    cache_handle *h = cache_lookup(t->cache, t->file_no, t->index.block_at[i]);
-    const char   *problem;
-    *missed = !h;
-    if (!h) {
-        char      *bytes = NULL;
-        size_t     len = 0;
-        chr_status st = fetch_block(t, i, &bytes, &len);
-        if (!chr_ok(st)) return st;
-        if ((problem = block_open(chr_bytes(bytes, len), b))) {
-            free(bytes);
-            return table_block_problem(t, i, problem);
-        }
-        if (!(h = cache_insert(t->cache, t->file_no, t->index.block_at[i], bytes, len))) return chr_nomem();
-    }
-    if ((problem = block_open(cache_data(h), b))) {
-        cache_release(t->cache, h);
+    char       *all = unpacked ? unpacked : stored;
+    const char *problem = block_open(raw, (block *)(void *)all);
+    if (problem) {
+        free(all);
         return table_block_problem(t, i, problem);
     }
-    *pin = h;
+    *cached = all;
+    *len = sizeof(block) + raw.len;
     return CHR_OK;
 }
 
-chr_status table_get(table *t, slice key, uint64_t seq, entry *found, cache_handle **pin)
+chr_status table_read_block(const table *t, size_t i, cache_handle **pin, const block **b, bool *missed)
+{
+    cache_handle *h = cache_lookup(t->cache, t->file_no, t->index.block_at[i]);
+    *missed = !h;
+    if (__builtin_expect(!h, 0)) {
+        char      *cached = NULL;
+        size_t     len = 0;
+        chr_status st = fetch_block(t, i, &cached, &len);
+        if (!chr_ok(st)) return st;
+        if (!(h = cache_insert(t->cache, t->file_no, t->index.block_at[i], cached, len))) return chr_nomem();
+    }
+    *pin = h;
+    *b = (const block *)(const void *)cache_data(h).data;
+    return CHR_OK;
+}
+
+chr_status table_get(table *t, slice key, uint64_t hash, uint64_t seq, entry *found, cache_handle **pin)
 {
     assert(seq <= SEQ_MAX);
     if (!key.data) key = chr_bytes("", 0);
-    if (t->filter_len && !filter_may_hold(chr_bytes(t->filter, t->filter_len), hash64(key))) return CHR_NOT_FOUND;
+    if (!filter_may_hold(chr_bytes(t->filter, t->filter_len), hash)) return CHR_NOT_FOUND;
     size_t i = table_find_block(t, key, seek_trailer(seq));
     if (i == t->index.n) return CHR_NOT_FOUND;
     cache_handle *h = NULL;
-    block         b;
+    const block  *b;
     bool          missed, present = false;
     chr_status    st = table_read_block(t, i, &h, &b, &missed);
     if (!chr_ok(st)) return st;
-    const char *problem = block_get(&b, key, seek_trailer(seq), found, &present);
+    const char *problem = block_get(b, key, seek_trailer(seq), found, &present);
     if (!problem && present) {
         *pin = h;
         return CHR_OK;

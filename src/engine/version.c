@@ -1,6 +1,7 @@
 #include "engine/version.h"
 
 #include "engine/names.h"
+#include "engine/prefix.h"
 
 #include <stdlib.h>
 
@@ -31,6 +32,7 @@ chr_status table_ref_open(env *e, const char *dir, uint64_t no, cache *c, const 
     }
     t->refs = 1;
     t->file_no = no;
+    t->largest_prefix = key_prefix(buf_slice(&table_ref_info(t)->largest), 0);
     t->cache = c;
     t->env = e;
     *out = t;
@@ -187,9 +189,17 @@ fail:
 
 size_t level_find(const level *l, slice key)
 {
-    size_t low = 0, high = l->count;
+    uint64_t prefix = key_prefix(key, 0);
+    size_t   low = 0, high = l->count;
     while (low < high) {
-        size_t            mid = (low + high) / 2;
+        size_t mid = (low + high) / 2;
+        if (l->tables[mid]->largest_prefix != prefix) {
+            if (l->tables[mid]->largest_prefix < prefix)
+                low = mid + 1;
+            else
+                high = mid;
+            continue;
+        }
         const table_info *t = table_ref_info(l->tables[mid]);
         int               c = slice_compare(buf_slice(&t->largest), key);
         if (c < 0 || (c == 0 && t->largest_exclusive))

@@ -27,6 +27,7 @@ typedef struct table_ref {
     atomic_uint refs;
     atomic_bool obsolete; /* not in the current version any more: remove the file with the last reference */
     uint64_t    file_no;
+    uint64_t    largest_prefix; /* key_prefix of its largest key, for level_find */
     table      *table;
     cache      *cache;
     env        *env;

@@ -34,7 +34,7 @@ static chr_status answer(store *s, chr_status st, uint64_t seq)
 
 static chr_status absent(chr_status st)
 {
-    return st == CHR_NOT_FOUND ? chr_fail(CHR_NOT_FOUND, "there is no such key") : st;
+    return st == CHR_NOT_FOUND ? chr_say(CHR_NOT_FOUND, "there is no such key") : st;
 }
 
 chr_status chr_get_at(chr_store *s, const chr_snapshot *snapshot, chr_slice key, chr_buf *value)

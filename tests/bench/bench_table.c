@@ -4,6 +4,7 @@
  *
  * Keys are 16 bytes, values half random. Reads are warm: the file is in the page cache, and the block cache holds all
  * of it, except where the line says otherwise. */
+#include "base/hash.h"
 #include "engine/table.h"
 
 #include <inttypes.h>
@@ -91,7 +92,8 @@ static void gets(table *t, cache *c, uint64_t entries, uint64_t odd, size_t read
         char          key[32];
         entry         e;
         cache_handle *pin;
-        if (table_get(t, key_of(key, 2 * (next_random() % entries) + odd), SEQ_MAX, &e, &pin) != CHR_OK) continue;
+        slice         wanted = key_of(key, 2 * (next_random() % entries) + odd);
+        if (table_get(t, wanted, hash64(wanted), SEQ_MAX, &e, &pin) != CHR_OK) continue;
         found += (uint8_t)e.value.data[0] | 1; /* touches the value */
         cache_release(c, pin);
     }

@@ -51,7 +51,7 @@ static void get(table *t, cache *c, slice key, uint64_t seq, const entry *expect
 {
     entry         found;
     cache_handle *pin;
-    chr_status    st = table_get(t, key, seq, &found, &pin);
+    chr_status    st = table_get(t, key, hash64(key), seq, &found, &pin);
     if (expected)
         REQUIRE(st == CHR_OK && found.trailer == expected->trailer && slice_equal(found.value, expected->value));
     if (st == CHR_OK) cache_release(c, pin);

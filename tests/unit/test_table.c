@@ -68,7 +68,7 @@ static void compare_get(table *t, cache *c, const entries *e, slice key, uint64_
     entry         found;
     cache_handle *pin = NULL;
     size_t        i = entries_before(e, key, seek_trailer(seq));
-    chr_status    st = table_get(t, key, seq, &found, &pin);
+    chr_status    st = table_get(t, key, hash64(key), seq, &found, &pin);
     if (i < e->n && slice_equal(e->at[i].key, key)) {
         assert_int_equal(st, CHR_OK);
         assert_true(entry_is(&found, &e->at[i]));
@@ -433,7 +433,7 @@ static int ask_everything(memfile *file, const entries *e, const rangedel *range
     for (size_t i = 0; i < e->n; i++) {
         entry         found;
         cache_handle *pin;
-        st = table_get(t, e->at[i].key, trailer_seq(e->at[i].trailer), &found, &pin);
+        st = table_get(t, e->at[i].key, hash64(e->at[i].key), trailer_seq(e->at[i].trailer), &found, &pin);
         if (st == CHR_OK) {
             assert_true(entry_is(&found, &e->at[i]));
             cache_release(c, pin);
@@ -560,8 +560,8 @@ static void a_table_or_a_block_in_the_place_of_another_is_refused(void **state)
     memmove(file.bytes.data + len, file.bytes.data, len); /* the first block again instead of the second */
     entry         found;
     cache_handle *pin;
-    assert_corrupt(table_get(t, chr_str("b"), 5, &found, &pin), chr_message());
-    assert_int_equal(table_get(t, chr_str("a"), 5, &found, &pin), CHR_OK);
+    assert_corrupt(table_get(t, chr_str("b"), hash64(chr_str("b")), 5, &found, &pin), chr_message());
+    assert_int_equal(table_get(t, chr_str("a"), hash64(chr_str("a")), 5, &found, &pin), CHR_OK);
     cache_release(c, pin);
     assert_corrupt(table_verify(t), chr_message());
     table_free(t);
@@ -632,7 +632,7 @@ static void every_failed_read_is_reported_and_the_next_try_succeeds(void **state
             iter_free(it);
             entry         found;
             cache_handle *pin;
-            st = table_get(t, e.at[0].key, trailer_seq(e.at[0].trailer), &found, &pin);
+            st = table_get(t, e.at[0].key, hash64(e.at[0].key), trailer_seq(e.at[0].trailer), &found, &pin);
             if (st == CHR_OK) cache_release(c, pin);
             if (st != CHR_OK) assert_int_equal(st, CHR_IO);
             st = table_verify(t);
@@ -743,7 +743,7 @@ static void *read_at_random(void *arg)
         const entry  *want = &x->e->at[i];
         entry         found;
         cache_handle *pin;
-        if (table_get(x->t, want->key, trailer_seq(want->trailer), &found, &pin) == CHR_OK) {
+        if (table_get(x->t, want->key, hash64(want->key), trailer_seq(want->trailer), &found, &pin) == CHR_OK) {
             x->right = entry_is(&found, want);
             cache_release(x->c, pin);
         } else {

@@ -64,7 +64,7 @@ static void append(wal *w, uint64_t seq, const char *key)
 static wal *new_log(env *e, uint64_t no, uint64_t last_seq)
 {
     wal *w;
-    assert_int_equal(wal_new(e, DIR, no, 0, last_seq, nothing, NULL, &w), CHR_OK);
+    assert_int_equal(wal_new(e, DIR, no, 0, last_seq, false, nothing, NULL, &w), CHR_OK);
     return w;
 }
 
