@@ -1,6 +1,7 @@
 #include "base/arena.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -14,15 +15,52 @@ struct arena_chunk {
 
 void arena_init(arena *a) { *a = (arena){ .next_chunk = ARENA_CHUNK_MIN }; }
 
+/* Full chunks that nobody uses. */
+static struct {
+    pthread_mutex_t mu;
+    arena_chunk    *first;
+    size_t          bytes;
+} kept = { .mu = PTHREAD_MUTEX_INITIALIZER };
+
+static bool keep_chunk(arena_chunk *c)
+{
+    pthread_mutex_lock(&kept.mu);
+    bool room = kept.bytes + ARENA_CHUNK_MAX <= ARENA_KEPT_MAX;
+    if (room) {
+        c->next = kept.first;
+        kept.first = c;
+        kept.bytes += ARENA_CHUNK_MAX;
+    }
+    pthread_mutex_unlock(&kept.mu);
+    return room;
+}
+
+static arena_chunk *take_kept(void)
+{
+    pthread_mutex_lock(&kept.mu);
+    arena_chunk *c = kept.first;
+    if (c) {
+        kept.first = c->next;
+        kept.bytes -= ARENA_CHUNK_MAX;
+    }
+    pthread_mutex_unlock(&kept.mu);
+    return c;
+}
+
+void arena_trim(void)
+{
+    for (arena_chunk *c; (c = take_kept());) (void)munmap(c, ARENA_CHUNK_MAX);
+}
+
 void arena_free(arena *a)
 {
     while (a->chunks) {
         arena_chunk *c = a->chunks;
         a->chunks = c->next;
-        if (c->mapped)
-            (void)munmap(c, ARENA_CHUNK_MAX);
-        else
+        if (!c->mapped)
             free(c);
+        else if (!keep_chunk(c))
+            (void)munmap(c, ARENA_CHUNK_MAX);
     }
     arena_init(a);
 }
@@ -44,11 +82,9 @@ static arena_chunk *map_chunk(void)
 static char *take_chunk(arena *a, size_t bytes)
 {
     bool  mapped = bytes == ARENA_CHUNK_MAX;
-    void *p = NULL;
-    if (mapped)
-        p = map_chunk();
-    else if (posix_memalign(&p, _Alignof(arena_chunk), bytes) != 0)
-        p = NULL;
+    void *p = mapped ? take_kept() : NULL;
+    if (!p && mapped) p = map_chunk();
+    if (!mapped && posix_memalign(&p, _Alignof(arena_chunk), bytes) != 0) p = NULL;
     if (!p) return NULL;
     arena_chunk *c = p;
     c->mapped = mapped;

@@ -11,6 +11,7 @@
 enum {
     ARENA_CHUNK_MIN = 64 << 10,
     ARENA_CHUNK_MAX = 2 << 20, /* a huge page */
+    ARENA_KEPT_MAX = 128 << 20,
 };
 
 typedef struct arena_chunk arena_chunk;
@@ -21,6 +22,10 @@ typedef struct arena {
     size_t          next_chunk; /* bytes of the chunk to take next */
     _Atomic(size_t) used;       /* bytes handed out, with what alignment and chunk ends have cost */
 } arena;
+
+/* Full chunks of freed arenas are kept for the next ones, up to ARENA_KEPT_MAX bytes of them in the process: a memtable that fills
+ * needs no fresh pages from the kernel, which would have to be cleared first. This gives them back. Any thread. */
+void arena_trim(void);
 
 void arena_init(arena *a);
 void arena_free(arena *a);

@@ -1,6 +1,7 @@
 /* Opening, recovering and closing a store, and changing what is current. */
 #include "engine/db_impl.h"
 
+#include "base/arena.h"
 #include "base/log.h"
 #include "engine/names.h"
 
@@ -478,6 +479,7 @@ fail:
     if (d->wal) (void)wal_close(d->wal);
     d->wal = NULL;
     db_free(d);
+    arena_trim();
     return st;
 }
 

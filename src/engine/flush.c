@@ -1,6 +1,7 @@
 /* Immutable memtables become tables of level 0, and the threads that do this and compaction. */
 #include "engine/build.h"
 
+#include "base/arena.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -10,6 +11,7 @@
 
 enum {
     RETRY_SECONDS = 1, /* after a full disk */
+    IDLE_SECONDS = 2,  /* after which memory is given back */
     COMPACT_NICE = 10, /* readers and writers come first */
 };
 
@@ -86,6 +88,7 @@ void *db_flush_main(void *arg)
 {
     db  *d = arg;
     bool tried = false; /* to prepare a segment; if it fails, the writer that needs it tries again and gets the error */
+    bool flushed = false; /* not long ago: a new memtable may soon need the memory of the last one */
     pthread_mutex_lock(&d->mu);
     while (!d->closing) {
         if (!wal_prepared(d->wal) && !tried) {
@@ -97,9 +100,18 @@ void *db_flush_main(void *arg)
         }
         tried = false;
         if (!has_immutable(d)) {
-            pthread_cond_wait(&d->work, &d->mu);
+            struct timespec until;
+            clock_gettime(CLOCK_MONOTONIC, &until);
+            until.tv_sec += IDLE_SECONDS;
+            if (!flushed) {
+                pthread_cond_wait(&d->work, &d->mu);
+            } else if (pthread_cond_timedwait(&d->work, &d->mu, &until) == ETIMEDOUT) {
+                flushed = false;
+                arena_trim();
+            }
             continue;
         }
+        flushed = true;
         pthread_mutex_unlock(&d->mu);
         chr_status st = db_flush_oldest(d);
         if (!chr_ok(st)) db_background_failed(d, st);

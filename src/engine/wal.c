@@ -115,6 +115,11 @@ static void segment_free(segment *s)
     free(s);
 }
 
+static chr_status extend(const wal *w, const segment *s, uint64_t to)
+{
+    return w->often ? env_reserve(s->file, to) : env_allocate(s->file, to);
+}
+
 /* Header and name are durable before the first record: a segment without an intact header is damage, never a
  * crash. The file is prepared under its spare name. */
 static chr_status segment_create(wal *w, uint64_t no, uint64_t prev_no, segment **out)
@@ -140,7 +145,7 @@ static chr_status segment_create(wal *w, uint64_t no, uint64_t prev_no, segment 
     s->end = s->pending_at = WAL_HEADER_BYTES;
     wal_header_encode(page, &(wal_header){ no, prev_no, s->incarnation });
     if (!chr_ok(st = env_pwrite(s->file, page, WAL_HEADER_BYTES, 0))) goto remove;
-    if (!spare && !chr_ok(st = env_allocate(s->file, STEP_MIN))) goto remove;
+    if (!spare && !chr_ok(st = extend(w, s, STEP_MIN))) goto remove;
     if (!chr_ok(st = env_size(s->file, &s->allocated))) goto remove;
     if (!chr_ok(st = env_sync(s->file))) goto remove;
     if (!chr_ok(st = env_rename(w->env, from.text, to.text))) goto remove;
@@ -177,12 +182,12 @@ chr_status wal_prepare(wal *w, _Atomic(uint64_t) *next_no)
 }
 
 /* Bounded by doubling, so that a small store stays small and a busy one does not stop often. */
-static chr_status segment_grow(segment *s, uint64_t need)
+static chr_status segment_grow(const wal *w, segment *s, uint64_t need)
 {
     uint64_t step = s->allocated < STEP_MIN ? STEP_MIN : s->allocated > STEP_MAX ? STEP_MAX : s->allocated;
     uint64_t to = s->allocated + step;
     if (to < need) to = need + STEP_MIN;
-    chr_status st = env_allocate(s->file, to);
+    chr_status st = extend(w, s, to);
     if (chr_ok(st)) s->allocated = to;
     return st;
 }
@@ -276,7 +281,7 @@ chr_status wal_append(wal *w, uint64_t first_seq, uint32_t count, slice payload)
     segment *s = w->tail; /* only this thread changes tail */
     uint64_t need = s->end + wal_record_size(payload.len) + SEAL_ROOM;
     if (need > s->allocated) {
-        st = segment_grow(s, need);
+        st = segment_grow(w, s, need);
         if (st == CHR_NO_SPACE) return st;
         if (!chr_ok(st)) return wal_fail(w, st);
     }

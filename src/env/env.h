@@ -33,9 +33,11 @@ struct env_ops {
     /* As pwrite, within what has been allocated, for many small pieces: next to free where the file can be written by way of
      * memory. Then too they outlive the process at once, but a sync after each costs more than with pwrite. */
     chr_status (*put)(env_file *, const void *from, size_t len, uint64_t offset);
-    chr_status (*sync)(env_file *); /* fdatasync: contents and size */
+    chr_status (*sync)(env_file *);                     /* fdatasync: contents and size */
     chr_status (*allocate)(env_file *, uint64_t bytes); /* writes zeroes up to `bytes`, so that later overwriting
                                                               changes no metadata; the size becomes `bytes` */
+    /* The same for a file that is written with put: as quick as the file system can be about it. */
+    chr_status (*reserve)(env_file *, uint64_t bytes);
     chr_status (*truncate)(env_file *, uint64_t bytes);
     chr_status (*size)(env_file *, uint64_t *bytes);
     void (*advise_read_ahead)(env_file *, uint64_t offset, uint64_t len); /* a hint; never fails */
@@ -90,6 +92,7 @@ static inline chr_status env_put(env_file *f, const void *from, size_t len, uint
 }
 static inline chr_status env_sync(env_file *f) { return f->env->ops->sync(f); }
 static inline chr_status env_allocate(env_file *f, uint64_t bytes) { return f->env->ops->allocate(f, bytes); }
+static inline chr_status env_reserve(env_file *f, uint64_t bytes) { return f->env->ops->reserve(f, bytes); }
 static inline chr_status env_truncate(env_file *f, uint64_t bytes) { return f->env->ops->truncate(f, bytes); }
 static inline chr_status env_size(env_file *f, uint64_t *bytes) { return f->env->ops->size(f, bytes); }
 static inline void       env_read_ahead(env_file *f, uint64_t off, uint64_t len)

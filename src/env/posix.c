@@ -178,6 +178,22 @@ static chr_status posix_allocate(env_file *f, uint64_t bytes)
     return st;
 }
 
+static chr_status posix_reserve(env_file *f, uint64_t bytes)
+{
+    uint64_t   have = 0;
+    chr_status st = posix_size(f, &have);
+    if (!chr_ok(st) || have >= bytes) return st;
+    while (fallocate(fd_of(f), 0, (off_t)have, (off_t)(bytes - have)) != 0) {
+        if (errno == EINTR) continue;
+        if (errno == EOPNOTSUPP) return posix_allocate(f, bytes);
+        st = chr_errno(errno, "write", f->path);
+        /* On a full disk, give back what could be had. */
+        if (ftruncate(fd_of(f), (off_t)have) != 0) return st;
+        return st;
+    }
+    return CHR_OK;
+}
+
 static chr_status posix_truncate(env_file *f, uint64_t bytes)
 {
     return ftruncate(fd_of(f), (off_t)bytes) == 0 ? CHR_OK : chr_errno(errno, "truncate", f->path);
@@ -324,6 +340,7 @@ env *env_posix(void)
         .put = posix_put,
         .sync = posix_sync,
         .allocate = posix_allocate,
+        .reserve = posix_reserve,
         .truncate = posix_truncate,
         .size = posix_size,
         .advise_read_ahead = posix_advise_read_ahead,

@@ -578,6 +578,7 @@ env *env_sim_new(uint64_t seed)
         .put = sim_pwrite,
         .sync = sim_sync,
         .allocate = sim_allocate,
+        .reserve = sim_allocate,
         .truncate = sim_truncate,
         .size = sim_size,
         .advise_read_ahead = sim_advise_read_ahead,
