@@ -12,6 +12,7 @@
 #include "engine/wal_format.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,7 +56,10 @@ struct wal {
 
     pthread_mutex_t sync_mu;
     pthread_cond_t  sync_done;
-    bool            syncing; /* sync_mu */
+    bool            syncing;    /* sync_mu */
+    unsigned        waiting;    /* threads that have come to wal_sync, or woken up in it, since the last sync; sync_mu */
+    unsigned        expected;   /* how many there were last time; sync_mu */
+    uint64_t        usual_sync; /* ns, a moving average; sync leader */
 
     pthread_mutex_t files_mu;
     uint64_t       *closed; /* numbers of sealed segments whose files still exist; files_mu */
@@ -415,7 +419,9 @@ static chr_status sync_all(wal *w)
         if (atomic_exchange_explicit(&s->dirty, false, memory_order_acq_rel)) {
             uint64_t begin = env_monotonic_ns(w->env);
             if (!chr_ok(st = env_sync(s->file))) return wal_fail(w, st);
-            w->sync_ns += env_monotonic_ns(w->env) - begin;
+            uint64_t took = env_monotonic_ns(w->env) - begin;
+            w->usual_sync = w->usual_sync - w->usual_sync / 8 + took / 8;
+            w->sync_ns += took;
             w->syncs++;
         }
         pthread_mutex_lock(&w->buf_mu);
@@ -435,7 +441,23 @@ static void lead_begin(wal *w) /* sync_mu held */
 static void lead_end(wal *w) /* sync_mu held */
 {
     w->syncing = false;
+    w->expected = w->waiting;
+    w->waiting = 0;
     pthread_cond_broadcast(&w->sync_done);
+}
+
+/* Sync leader, sync_mu held; lets go of it. Those whom the last sync has served are on their way with their next write, and those
+ * who came while it ran are waking up: a sync that waits a little for all of them serves all, one that does not serves a few and
+ * keeps the others waiting for a whole one more. They need the processor to get here, so it is left to them. */
+static void gather_group(wal *w)
+{
+    if (w->waiting >= w->expected) return;
+    uint64_t until = env_monotonic_ns(w->env) + w->usual_sync / 2;
+    do {
+        pthread_mutex_unlock(&w->sync_mu);
+        sched_yield();
+        pthread_mutex_lock(&w->sync_mu);
+    } while (w->waiting < w->expected && env_monotonic_ns(w->env) < until);
 }
 
 /* UINT64_MAX: everything there is, seals included. */
@@ -447,11 +469,13 @@ chr_status wal_sync(wal *w, uint64_t seq)
     pthread_mutex_lock(&w->sync_mu);
     while (wal_synced(w) < seq && !(seq == UINT64_MAX && led)) {
         if (!chr_ok(st = wal_failure(w))) break;
+        w->waiting++;
         if (w->syncing) {
             pthread_cond_wait(&w->sync_done, &w->sync_mu);
             continue;
         }
         w->syncing = true;
+        gather_group(w);
         pthread_mutex_unlock(&w->sync_mu);
         st = sync_all(w);
         led = true;

@@ -221,7 +221,7 @@ static void fill_big(run_state *r)
 {
     char key[KEY_BYTES];
     for (uint64_t i = 0; i < entries / BIG_SHARE; i++) {
-        key_of(key, scramble(i + r->seed) % entries);
+        key_of(key, scramble(i) % entries);
         r->face->put(r->store, key, pool + i * 4096 % POOL_BYTES, BIG_BYTES);
     }
     r->ops = entries / BIG_SHARE;
