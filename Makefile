@@ -162,9 +162,9 @@ $(CRASH): $(BUILD)/tests/crash/%: $(BUILD)/obj/tests/crash/%.o $(BUILD)/libinter
 $(BENCH): $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(BUILD)/libinternal.a
 	@mkdir -p $(@D)
 	$(say) "  LINK  $@"
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS) $(if $(findstring bench_engine,$@),-lrocksdb -lleveldb)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS) $(if $(filter %/stores.o,$^),-lrocksdb -lleveldb)
 
-$(BUILD)/tests/bench/bench_engine: $(BUILD)/obj/tests/bench/stores.o
+$(BUILD)/tests/bench/bench_engine $(BUILD)/tests/bench/bench_steady: $(BUILD)/obj/tests/bench/stores.o
 
 # Built by clang: make BUILD=build/fuzz CC=clang SANITIZE=fuzzer-no-link,address,undefined fuzz-binaries
 $(FUZZ): $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/libinternal.a

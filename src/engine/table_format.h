@@ -37,7 +37,7 @@ typedef struct table_index {
     size_t    payload_len;
     slice     prefix;   /* in payload; all bounds begin with it */
     uint64_t *column;   /* per block: key_prefix of its bound, after the prefix */
-    uint64_t *bound_at; /* per block: where its bound is in payload: sized rest of the key, varint trailer */
+    uint32_t *bound_at; /* per block: where its bound is in payload: sized rest of the key, varint trailer */
     uint64_t *block_at; /* one more than blocks: offsets in the file, trailers included */
     size_t    n;        /* blocks */
 } table_index;

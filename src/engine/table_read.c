@@ -145,14 +145,14 @@ static chr_status parse_index(table *t, uint64_t offset, uint64_t data_end)
     if (r.failed || n > reader_left(&r) / INDEX_ENTRY_MIN || (n == 0) != (t->info.entries == 0))
         return corrupt(t, offset, "the index has a wrong number of blocks");
     x->column = malloc((size_t)n * 8 + 8);
-    x->bound_at = malloc((size_t)n * 8 + 8);
+    x->bound_at = malloc((size_t)n * 4 + 4);
     x->block_at = malloc((size_t)n * 8 + 8);
     if (!x->column || !x->bound_at || !x->block_at) return chr_nomem();
     slice    last = { "", 0 };
     uint64_t last_trailer = 0, at = 0;
     for (uint64_t i = 0; i < n; i++) {
         x->block_at[i] = at;
-        x->bound_at[i] = x->payload_len - reader_left(&r);
+        x->bound_at[i] = (uint32_t)(x->payload_len - reader_left(&r));
         slice    rest = read_sized(&r);
         uint64_t trailer = read_varint(&r), stored = read_varint(&r);
         if (r.failed || x->prefix.len + rest.len > ENGINE_KEY_MAX || stored > BLOCK_RAW_MAX || stored > data_end - at ||
@@ -174,6 +174,7 @@ static chr_status parse_index(table *t, uint64_t offset, uint64_t data_end)
 
 static chr_status load_index(table *t, uint64_t offset, uint64_t len, uint64_t data_end)
 {
+    if (len > UINT32_MAX) return corrupt(t, offset, "the index is impossibly long");
     chr_status st = read_section(t, offset, len, &t->index.payload);
     if (!chr_ok(st)) return st;
     t->index.payload_len = (size_t)len;
@@ -268,7 +269,7 @@ const rangedel   *table_rangedels(const table *t) { return t->ranges; }
 size_t table_memory(const table *t)
 {
     size_t bytes =
-        sizeof *t + t->filter_len + t->index.payload_len + t->index.n * 24 + t->info.smallest.cap + t->info.largest.cap;
+        sizeof *t + t->filter_len + t->index.payload_len + t->index.n * 20 + t->info.smallest.cap + t->info.largest.cap;
     for (size_t i = 0; i < rangedel_count(t->ranges); i++) {
         range_fragment f = rangedel_at(t->ranges, i);
         bytes += sizeof f + f.start.len + f.end.len + f.n_seqs * sizeof *f.seqs;
