@@ -41,13 +41,14 @@ BENCH     := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/bench_*.c))
 FUZZ      := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps run test test-asan test-tsan shell unit fuzz bench lint format install uninstall clean \
+.PHONY: all help deps run test test-asan test-tsan shell unit fuzz bench bench-engine bench-net bench-mount lint format install uninstall clean \
         unit-binaries crash-binaries bench-binaries fuzz-binaries
 
 all: $(BUILD)/chronos $(BUILD)/libchronos.a $(BUILD)/libchronos.so ## build program and library
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z -]+:.*## / { n = split($$1, names, " "); for (i = 1; i <= n; i++) \
+	      printf "  make %-12s %s\n", names[i], $$2 }' Makefile
 	@echo "  make unit-NAME  build and run tests/unit/test_NAME.c alone"
 
 run: ## install what is missing, build, serve and mount (DIR=, PORT= or LISTEN=, MOUNT=)
@@ -76,10 +77,13 @@ fuzz: ## run each fuzz target for FUZZ_SECONDS (default 600)
 	@.ci/deps build test
 	@tests/run fuzz
 
-bench: ## measure beside RocksDB and Redis, in turn, in the same run
+bench: ## measure beside RocksDB, LevelDB and Redis, in turn, in the same run (QUICK=1: less of it)
 	@.ci/deps build bench
 	@$(MAKE) --no-print-directory -j "$$(nproc)" all bench-binaries
-	@BUILD="$(BUILD)" tests/bench/run
+	@BUILD="$(BUILD)" tests/bench/run $(PARTS)
+
+bench-engine bench-net bench-mount: ## a part of it
+	@$(MAKE) --no-print-directory bench PARTS=$(@:bench-%=%)
 
 lint: ## clang-format, clang-tidy, shellcheck, and who may include whom
 	@.ci/deps build test

@@ -15,9 +15,15 @@ static void put_text(request *r, const char *text) { put(r, text, strlen(text));
 
 static void put_number(request *r, char type, int64_t value)
 {
-    char text[32];
-    int  n = snprintf(text, sizeof text, "%c%" PRId64 "\r\n", type, value);
-    put(r, text, (size_t)n);
+    char     text[32], *end = text + sizeof text, *at = end;
+    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    *--at = '\n';
+    *--at = '\r';
+    do *--at = (char)('0' + left % 10);
+    while ((left /= 10) > 0);
+    if (value < 0) *--at = '-';
+    *--at = type;
+    put(r, at, (size_t)(end - at));
 }
 
 void reply_text(request *r, const char *text)
