@@ -72,8 +72,8 @@ CHR_API void chr_buf_free(chr_buf *buf);
 
 typedef enum chr_sync_mode {
     CHR_SYNC_ALWAYS = 0, /* a write returns after fdatasync: survives a power cut */
-    CHR_SYNC_INTERVAL,   /* a write returns after write(2); fdatasync at most sync_interval_ms later */
-    CHR_SYNC_NONE,       /* a write returns after write(2); the kernel decides when it reaches the disk */
+    CHR_SYNC_INTERVAL,   /* a write returns when the kernel has it; fdatasync at most sync_interval_ms later */
+    CHR_SYNC_NONE,       /* a write returns when the kernel has it, which decides when it reaches the disk */
 } chr_sync_mode;
 
 typedef enum chr_compression { CHR_COMPRESS_NONE = 0, CHR_COMPRESS_LZ4 = 1, CHR_COMPRESS_ZSTD = 2 } chr_compression;

@@ -2,7 +2,8 @@
  *
  * A log is a chain of segment files, one for each memtable. Segments are extended in steps by writing zeroes ahead
  * of the data, and recycled once their memtable is in a table, so that overwriting changes no metadata and
- * fdatasync costs one device write.
+ * fdatasync costs one device write. A log that is seldom synced is written by way of memory that is shared with the
+ * file (env_put): then the kernel has a record as soon as it has been copied, without a system call.
  *
  * Three horizons, each a sequence number that only grows:
  *     appended >= written >= synced

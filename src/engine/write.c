@@ -230,6 +230,7 @@ chr_status db_switch_memtable(db *d)
 /* write_mu held; may let go of it while it waits for flush or compaction to catch up. */
 static chr_status make_room(db *d)
 {
+    bool go_on = false; /* in spite of the pressure */
     for (;;) {
         chr_status st = read_only_failure(d);
         if (!chr_ok(st)) return st;
@@ -238,11 +239,11 @@ static chr_status make_room(db *d)
         epoch_enter(d->epoch);
         const view *v = atomic_load_explicit(&d->view, memory_order_acquire);
         bool        full = memtable_bytes(v->mem[0]->mem) >= d->options.chr.memtable_bytes;
-        bool        stop = full && v->n_mem > IMMUTABLE_MAX;
+        bool        no_room = full && v->n_mem > IMMUTABLE_MAX;
         epoch_exit(d->epoch);
-        stop = stop || atomic_load_explicit(&d->pressure, memory_order_relaxed) >= PRESSURE_STOP;
-        if (!full && !stop) return CHR_OK;
-        if (!stop) {
+        bool pressed = atomic_load_explicit(&d->pressure, memory_order_relaxed) >= PRESSURE_STOP && !go_on;
+        if (!full && !pressed) return CHR_OK;
+        if (!no_room && !pressed) {
             if (!chr_ok(st = db_switch_memtable(d))) return st;
             if (d->options.inline_work) db_work_inline(d);
             continue;
@@ -253,8 +254,11 @@ static chr_status make_room(db *d)
         pthread_mutex_unlock(&d->write_mu);
         pthread_mutex_lock(&d->mu);
         st = db_background_status(d);
+        /* A disk that is too full for compaction may still have room for a table more in level 0. */
+        go_on = st == CHR_NO_SPACE && !no_room;
+        if (go_on) st = CHR_OK;
         if (chr_ok(st) && d->closing) st = chr_fail(CHR_CLOSING, "the store is being closed");
-        if (chr_ok(st) && !d->options.inline_work) {
+        if (chr_ok(st) && !go_on && !d->options.inline_work) {
             struct timespec until = deadline_in_ms(STOP_RETRY_MS);
             pthread_cond_timedwait(&d->progress, &d->mu, &until);
         }
