@@ -19,10 +19,8 @@ static void reply_command_info(request *r, const command *c)
         unsigned    flag;
         const char *name;
     } names[] = {
-        { CMD_WRITE, "write" },
-        { CMD_READ, "readonly" },
-        { CMD_ADMIN, "admin" },
-        { CMD_FAST, "fast" },
+        { CMD_WRITE, "write" },   { CMD_READ, "readonly" }, { CMD_ADMIN, "admin" },
+        { CMD_GROWS, "denyoom" }, { CMD_FAST, "fast" },
     };
     size_t n = 0;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) n += (c->flags & names[i].flag) != 0;

@@ -1,8 +1,6 @@
-/* Commands on values. */
+/* Commands on whole values. */
 #include "net/command.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- GET, MGET, STRLEN: straight from where the store has it into the reply ---- */
@@ -68,48 +66,38 @@ void cmd_strlen(request *r)
         reply_status(r, st);
 }
 
-/* ---- SET, MSET ---- */
+/* ---- moments of expiry, as SET, GETEX and their kin take them ---- */
 
 typedef struct set_options {
-    bool     nx, xx, get, keep_ttl;
-    uint64_t expire_ms;
+    bool         nx, xx, get, keep_ttl, persist;
+    bool         ex, px, exat, pxat;
+    const slice *when; /* the number of the last of these four */
 } set_options;
 
-/* The moment of expiry from an option's number; false: an error was written. */
-static bool expiry(request *r, slice number, bool seconds, bool absolute, uint64_t *expire_ms)
+/* Redis is lenient: an option may come twice, and the last one counts. */
+static bool parse_options(request *r, size_t from, bool setting, set_options *o)
 {
-    int64_t v;
-    if (!parse_int64(number, &v)) {
-        reply_error(r, "ERR value is not an integer or out of range");
-        return false;
-    }
-    int64_t now = absolute ? 0 : store_now_ms(r->store);
-    if (v <= 0 || (seconds && v > INT64_MAX / 1000) || (v = seconds ? v * 1000 : v) > INT64_MAX - now) {
-        reply_error(r, "ERR invalid expire time in '%s' command", r->command->name);
-        return false;
-    }
-    *expire_ms = (uint64_t)(now + v);
-    return true;
-}
-
-static bool parse_set_options(request *r, set_options *o)
-{
-    bool timed = false;
-    for (size_t i = 3; i < r->n; i++) {
+    for (size_t i = from; i < r->n; i++) {
         slice a = r->args[i];
-        bool  ex = argument_is(a, "ex"), px = argument_is(a, "px"), exat = argument_is(a, "exat"),
-             pxat = argument_is(a, "pxat");
-        if (argument_is(a, "nx") && !o->xx) {
+        bool  number = i + 1 < r->n && !o->keep_ttl && !o->persist;
+        bool *unit = NULL;
+        if (argument_is(a, "ex") && !o->px && !o->exat && !o->pxat) unit = &o->ex;
+        if (argument_is(a, "px") && !o->ex && !o->exat && !o->pxat) unit = &o->px;
+        if (argument_is(a, "exat") && !o->ex && !o->px && !o->pxat) unit = &o->exat;
+        if (argument_is(a, "pxat") && !o->ex && !o->px && !o->exat) unit = &o->pxat;
+        if (unit && number) {
+            *unit = true;
+            o->when = &r->args[++i];
+        } else if (setting && argument_is(a, "nx") && !o->xx) {
             o->nx = true;
-        } else if (argument_is(a, "xx") && !o->nx) {
+        } else if (setting && argument_is(a, "xx") && !o->nx) {
             o->xx = true;
-        } else if (argument_is(a, "get")) {
+        } else if (setting && argument_is(a, "get")) {
             o->get = true;
-        } else if (argument_is(a, "keepttl") && !timed) {
+        } else if (setting && argument_is(a, "keepttl") && !o->when) {
             o->keep_ttl = true;
-        } else if ((ex || px || exat || pxat) && i + 1 < r->n && !timed && !o->keep_ttl) {
-            timed = true;
-            if (!expiry(r, r->args[++i], ex || exat, exat || pxat, &o->expire_ms)) return false;
+        } else if (!setting && argument_is(a, "persist") && !o->when) {
+            o->persist = true;
         } else {
             reply_error(r, "ERR syntax error");
             return false;
@@ -118,190 +106,205 @@ static bool parse_set_options(request *r, set_options *o)
     return true;
 }
 
-static void set_with_options(request *r, const set_options *o)
+/* The moment from its number; false: an error was written. */
+static bool moment(request *r, slice number, bool seconds, bool absolute, uint64_t *expire_ms)
 {
-    slice       key = r->args[1];
-    buf         old = { 0 };
-    object_meta had, meta = object_meta_default(r->store, 0);
-    uint64_t    seq = 0;
-    txn        *t = txn_begin(r->store, &key, 1);
-    if (!t) {
-        reply_status(r, CHR_NO_MEMORY);
-        return;
+    int64_t v, now = absolute ? 0 : store_now_ms(r->store);
+    if (!argument_integer(r, number, &v)) return false;
+    if (v <= 0 || (seconds && v > INT64_MAX / 1000) || (v = seconds ? v * 1000 : v) > INT64_MAX - now) {
+        reply_error(r, "ERR invalid expire time in '%s' command", r->command->name);
+        return false;
     }
-    chr_status st = o->get ? txn_get(t, key, &old, &had) : txn_stat(t, OBJECT_KEY, key, &had);
-    bool       there = st == CHR_OK;
-    if (st == CHR_NOT_FOUND) st = CHR_OK;
-    bool wanted = !(o->nx && there) && !(o->xx && !there);
-    meta.expire_ms = o->keep_ttl && there ? had.expire_ms : o->expire_ms;
-    if (st == CHR_OK && wanted) st = txn_put(t, key, &meta, r->args[2]);
-    if (st != CHR_OK) {
-        txn_abort(t);
-        reply_status(r, st);
-        goto out;
-    }
-    st = txn_commit(t, &seq);
-    request_saw(r, seq);
-    if (st != CHR_OK)
-        reply_status(r, st);
-    else if (o->get && there)
-        reply_value(r, buf_slice(&old));
-    else if (o->get || !wanted)
-        reply_null(r);
-    else
-        reply_ok(r);
-out:
-    chr_buf_free(&old);
+    *expire_ms = (uint64_t)(now + v);
+    return true;
+}
+static bool moment_of_options(request *r, const set_options *o, uint64_t *expire_ms)
+{
+    return !o->when || moment(r, *o->when, o->ex || o->exat, o->exat || o->pxat, expire_ms);
 }
 
-enum { BIG_VALUE = 1 << 20 }; /* writing more takes long enough to keep others waiting */
+/* ---- SET and its kin ---- */
+
+enum { BIG_VALUE = 1 << 20 }; /* reading or writing more takes long enough to keep others waiting */
+
+/* As txn_get, but a big value is for a worker. */
+static chr_status get_in(request *r, txn *t, slice key, buf *value, object_meta *meta)
+{
+    chr_status st = txn_stat(t, OBJECT_KEY, key, meta);
+    if (st != CHR_OK || (meta->size > BIG_VALUE && request_defer(r))) return st;
+    return txn_get(t, key, value, NULL);
+}
+
+static void reply_old(request *r, bool there, const buf *old)
+{
+    if (there)
+        reply_value(r, buf_slice(old));
+    else
+        reply_null(r);
+}
+
+/* True: it was set or, by NX or XX, not to be; `*wanted` tells. False: there is nothing more to answer. */
+static bool set_in(request *r, slice value, const set_options *o, uint64_t expire_ms, bool *wanted, buf *old,
+                   bool *there)
+{
+    slice       key = r->args[1];
+    object_meta had, meta = object_meta_default(r->store, 0);
+    txn        *t = request_begin(r, &key, 1);
+    if (!t) return false;
+    chr_status st = o->get ? get_in(r, t, key, old, &had) : txn_stat(t, OBJECT_KEY, key, &had);
+    *there = st == CHR_OK;
+    *wanted = !(o->nx && *there) && !(o->xx && !*there);
+    meta.expire_ms = o->keep_ttl && *there ? had.expire_ms : expire_ms;
+    if (st == CHR_NOT_FOUND) st = CHR_OK;
+    if (st == CHR_OK && *wanted) st = txn_put(t, key, &meta, value);
+    return request_end(r, t, st);
+}
+
+static void set_unconditionally(request *r, slice value, uint64_t expire_ms)
+{
+    object_meta meta, *with = NULL;
+    uint64_t    seq = 0;
+    if (expire_ms) {
+        meta = object_meta_default(r->store, 0);
+        meta.expire_ms = expire_ms;
+        with = &meta;
+    }
+    chr_status st = store_put(r->store, r->args[1], with, value, &seq);
+    request_saw(r, seq);
+    if (st == CHR_OK)
+        reply_ok(r);
+    else
+        reply_status(r, st);
+}
 
 void cmd_set(request *r)
 {
     set_options o = { 0 };
-    uint64_t    seq = 0;
+    uint64_t    expire_ms = 0;
+    bool        wanted, there;
+    buf         old = { 0 };
     if (r->args[2].len > BIG_VALUE && request_defer(r)) return;
-    if (!parse_set_options(r, &o)) return;
-    if (o.nx || o.xx || o.get || o.keep_ttl) {
-        set_with_options(r, &o);
-        return;
+    if (!parse_options(r, 3, true, &o) || !moment_of_options(r, &o, &expire_ms)) return;
+    if (!o.nx && !o.xx && !o.get && !o.keep_ttl) {
+        set_unconditionally(r, r->args[2], expire_ms);
+    } else if (set_in(r, r->args[2], &o, expire_ms, &wanted, &old, &there)) {
+        if (o.get)
+            reply_old(r, there, &old);
+        else if (wanted)
+            reply_ok(r);
+        else
+            reply_null(r);
     }
-    object_meta meta, *with = NULL;
-    if (o.expire_ms) {
-        meta = object_meta_default(r->store, 0);
-        meta.expire_ms = o.expire_ms;
-        with = &meta;
-    }
-    chr_status st = store_put(r->store, r->args[1], with, r->args[2], &seq);
-    request_saw(r, seq);
-    if (st == CHR_OK)
-        reply_ok(r);
-    else
-        reply_status(r, st);
+    chr_buf_free(&old);
 }
 
-/* Keys are every `step`-th argument. NULL: no memory, and an error was written. */
-static txn *begin_on_arguments(request *r, size_t step)
+void cmd_setnx(request *r)
 {
-    size_t n = (r->n - 1) / step;
+    const set_options o = { .nx = true };
+    bool              wanted, there;
+    if (r->args[2].len > BIG_VALUE && request_defer(r)) return;
+    if (set_in(r, r->args[2], &o, 0, &wanted, NULL, &there)) reply_integer(r, wanted);
+}
+
+static void set_expiring(request *r, bool seconds)
+{
+    uint64_t expire_ms;
+    if (r->args[3].len > BIG_VALUE && request_defer(r)) return;
+    if (moment(r, r->args[2], seconds, false, &expire_ms)) set_unconditionally(r, r->args[3], expire_ms);
+}
+void cmd_setex(request *r) { set_expiring(r, true); }
+void cmd_psetex(request *r) { set_expiring(r, false); }
+
+/* ---- GET with something done to the key ---- */
+
+void cmd_getset(request *r)
+{
+    const set_options o = { .get = true };
+    bool              wanted, there;
+    buf               old = { 0 };
+    if (r->args[2].len > BIG_VALUE && request_defer(r)) return;
+    if (set_in(r, r->args[2], &o, 0, &wanted, &old, &there)) reply_old(r, there, &old);
+    chr_buf_free(&old);
+}
+
+void cmd_getdel(request *r)
+{
+    slice       key = r->args[1];
+    buf         old = { 0 };
+    object_meta had;
+    txn        *t = request_begin(r, &key, 1);
+    if (!t) return;
+    chr_status st = get_in(r, t, key, &old, &had);
+    bool       there = st == CHR_OK;
+    if (there) st = txn_delete(t, OBJECT_KEY, key, NULL);
+    if (request_end(r, t, there ? st : st == CHR_NOT_FOUND ? CHR_OK : st)) reply_old(r, there, &old);
+    chr_buf_free(&old);
+}
+
+void cmd_getex(request *r)
+{
+    slice       key = r->args[1];
+    set_options o = { 0 };
+    buf         old = { 0 };
+    object_meta meta;
+    uint64_t    expire_ms = 0;
+    if (!parse_options(r, 2, false, &o)) return;
+    txn *t = request_begin(r, &key, 1);
+    if (!t) return;
+    chr_status st = get_in(r, t, key, &old, &meta);
+    bool       there = st == CHR_OK;
+    if (st == CHR_NOT_FOUND) st = CHR_OK;
+    if (there && !r->deferred && !moment_of_options(r, &o, &expire_ms)) {
+        txn_abort(t);
+        goto out;
+    }
+    if (there && (o.exat || o.pxat) && expire_ms <= (uint64_t)store_now_ms(r->store)) {
+        st = txn_delete(t, OBJECT_KEY, key, NULL);
+    } else if (there && (o.when || (o.persist && meta.expire_ms))) {
+        meta.expire_ms = expire_ms;
+        st = txn_set_meta(t, OBJECT_KEY, key, &meta);
+    }
+    if (request_end(r, t, st)) reply_old(r, there, &old);
+out:
+    chr_buf_free(&old);
+}
+
+/* ---- several at once ---- */
+
+/* True: they were set or, by `only_new`, not to be; `*set` tells. False: there is nothing more to answer. */
+static bool set_several(request *r, bool only_new, bool *set)
+{
+    size_t n = r->n / 2;
+    *set = true;
+    if (r->n % 2 == 0) {
+        reply_wrong_arity(r);
+        return false;
+    }
     slice *keys = malloc(n * sizeof *keys);
-    for (size_t i = 0; keys && i < n; i++) keys[i] = r->args[1 + i * step];
+    for (size_t i = 0; keys && i < n; i++) keys[i] = r->args[1 + i * 2];
     txn *t = keys ? txn_begin(r->store, keys, n) : NULL;
     free(keys);
-    if (!t) reply_status(r, CHR_NO_MEMORY);
-    return t;
+    if (!t) {
+        reply_status(r, CHR_NO_MEMORY);
+        return false;
+    }
+    chr_status st = CHR_OK;
+    for (size_t i = 1; only_new && i < r->n && *set && st == CHR_OK; i += 2) {
+        st = txn_stat(t, OBJECT_KEY, r->args[i], NULL);
+        if (st == CHR_OK) *set = false;
+        if (st == CHR_NOT_FOUND) st = CHR_OK;
+    }
+    for (size_t i = 1; *set && i < r->n && st == CHR_OK; i += 2) st = txn_put(t, r->args[i], NULL, r->args[i + 1]);
+    return request_end(r, t, st);
 }
 
 void cmd_mset(request *r)
 {
-    uint64_t seq = 0;
-    if (r->n % 2 == 0) {
-        reply_wrong_arity(r);
-        return;
-    }
-    txn *t = begin_on_arguments(r, 2);
-    if (!t) return;
-    chr_status st = CHR_OK;
-    for (size_t i = 1; i < r->n && st == CHR_OK; i += 2) st = txn_put(t, r->args[i], NULL, r->args[i + 1]);
-    if (st == CHR_OK)
-        st = txn_commit(t, &seq);
-    else
-        txn_abort(t);
-    request_saw(r, seq);
-    if (st == CHR_OK)
-        reply_ok(r);
-    else
-        reply_status(r, st);
+    bool set;
+    if (set_several(r, false, &set)) reply_ok(r);
 }
-
-/* ---- read, change, write ---- */
-
-void cmd_append(request *r)
+void cmd_msetnx(request *r)
 {
-    slice       key = r->args[1], more = r->args[2];
-    object_meta meta;
-    uint64_t    seq = 0;
-    txn        *t = txn_begin(r->store, &key, 1);
-    if (!t) {
-        reply_status(r, CHR_NO_MEMORY);
-        return;
-    }
-    chr_status st = txn_stat(t, OBJECT_KEY, key, &meta);
-    if (st == CHR_NOT_FOUND) {
-        meta.size = 0;
-        st = txn_put(t, key, NULL, more);
-    } else if (st == CHR_OK && meta.size + more.len > CHR_VALUE_MAX) {
-        st = chr_fail(CHR_TOO_BIG, "string exceeds maximum allowed size (%u bytes)", CHR_VALUE_MAX);
-    } else if (st == CHR_OK) {
-        st = txn_write(t, key, meta.size, more);
-    }
-    if (st == CHR_OK)
-        st = txn_commit(t, &seq);
-    else
-        txn_abort(t);
-    request_saw(r, seq);
-    if (st == CHR_OK)
-        reply_integer(r, (int64_t)(meta.size + more.len));
-    else
-        reply_status(r, st);
-}
-
-static void add_to(request *r, int64_t by)
-{
-    slice       key = r->args[1];
-    buf         old = { 0 };
-    object_meta meta = object_meta_default(r->store, 0), had;
-    int64_t     v = 0;
-    uint64_t    seq = 0;
-    char        text[32];
-    txn        *t = txn_begin(r->store, &key, 1);
-    if (!t) {
-        reply_status(r, CHR_NO_MEMORY);
-        return;
-    }
-    chr_status st = txn_get(t, key, &old, &had);
-    if (st == CHR_OK) {
-        meta = had; /* expiry and attributes stay */
-        meta.mtime_ns = meta.ctime_ns = store_now_ns(r->store);
-        if (!parse_int64(buf_slice(&old), &v)) st = chr_fail(CHR_INVALID, "value is not an integer or out of range");
-    } else if (st == CHR_NOT_FOUND) {
-        st = CHR_OK;
-    }
-    if (st == CHR_OK && __builtin_add_overflow(v, by, &v))
-        st = chr_fail(CHR_INVALID, "increment or decrement would overflow");
-    if (st == CHR_OK) st = txn_put(t, key, &meta, chr_bytes(text, (size_t)snprintf(text, sizeof text, "%" PRId64, v)));
-    if (st == CHR_OK)
-        st = txn_commit(t, &seq);
-    else
-        txn_abort(t);
-    request_saw(r, seq);
-    if (st == CHR_OK)
-        reply_integer(r, v);
-    else
-        reply_status(r, st);
-    chr_buf_free(&old);
-}
-
-static bool increment(request *r, int64_t *by)
-{
-    if (parse_int64(r->args[2], by)) return true;
-    reply_error(r, "ERR value is not an integer or out of range");
-    return false;
-}
-
-void cmd_incr(request *r) { add_to(r, 1); }
-void cmd_decr(request *r) { add_to(r, -1); }
-void cmd_incrby(request *r)
-{
-    int64_t by;
-    if (increment(r, &by)) add_to(r, by);
-}
-void cmd_decrby(request *r)
-{
-    int64_t by;
-    if (!increment(r, &by)) return;
-    if (by == INT64_MIN)
-        reply_error(r, "ERR decrement would overflow");
-    else
-        add_to(r, -by);
+    bool set;
+    if (set_several(r, true, &set)) reply_integer(r, set);
 }

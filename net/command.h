@@ -10,6 +10,7 @@ typedef enum command_flag {
     CMD_SLOW = 4, /* always runs on a worker */
     CMD_ADMIN = 8,
     CMD_FAST = 16,
+    CMD_GROWS = 32, /* may make the store bigger; Redis calls it denyoom */
 } command_flag;
 
 typedef void command_fn(request *r);
@@ -33,7 +34,10 @@ static inline bool   command_arity_fits(const command *c, size_t n)
 void reply_unknown_command(request *r);
 
 command_fn cmd_ping, cmd_echo, cmd_hello, cmd_quit, cmd_select, cmd_client, cmd_reset;
-command_fn cmd_set, cmd_get, cmd_mget, cmd_mset, cmd_append, cmd_strlen, cmd_incr, cmd_decr, cmd_incrby, cmd_decrby;
+command_fn cmd_set, cmd_setnx, cmd_setex, cmd_psetex, cmd_get, cmd_getset, cmd_getdel, cmd_getex, cmd_mget, cmd_mset,
+    cmd_msetnx, cmd_strlen;
+command_fn cmd_append, cmd_getrange, cmd_setrange, cmd_lcs;
+command_fn cmd_incr, cmd_decr, cmd_incrby, cmd_decrby, cmd_incrbyfloat;
 command_fn cmd_del, cmd_exists, cmd_expire, cmd_pexpire, cmd_ttl, cmd_pttl, cmd_persist, cmd_type, cmd_keys, cmd_scan,
     cmd_dbsize, cmd_flushall, cmd_rename;
 command_fn cmd_info, cmd_command, cmd_config, cmd_compact, cmd_save, cmd_debug, cmd_time, cmd_shutdown;

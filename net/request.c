@@ -115,3 +115,43 @@ bool argument_is(slice arg, const char *word)
 {
     return arg.len == strlen(word) && strncasecmp(arg.data, word, arg.len) == 0;
 }
+
+bool argument_integer(request *r, slice arg, int64_t *value)
+{
+    if (parse_int64(arg, value)) return true;
+    reply_error(r, "ERR value is not an integer or out of range");
+    return false;
+}
+
+bool range_within(int64_t start, int64_t end, uint64_t size, uint64_t *from, uint64_t *count)
+{
+    int64_t n = (int64_t)size;
+    if (start < 0 && end < 0 && start > end) return false; /* even if both are before the first */
+    if (start < 0) start = start < -n ? 0 : start + n;
+    if (end < 0) end = end < -n ? 0 : end + n;
+    if (end >= n) end = n - 1;
+    if (start > end) return false;
+    *from = (uint64_t)start;
+    *count = (uint64_t)(end - start) + 1;
+    return true;
+}
+
+txn *request_begin(request *r, const slice *keys, size_t n)
+{
+    txn *t = txn_begin(r->store, keys, n);
+    if (!t) reply_status(r, CHR_NO_MEMORY);
+    return t;
+}
+
+bool request_end(request *r, txn *t, chr_status st)
+{
+    uint64_t seq = 0;
+    if (st == CHR_OK && !r->deferred)
+        st = txn_commit(t, &seq);
+    else
+        txn_abort(t);
+    if (r->deferred) return false;
+    request_saw(r, seq);
+    if (st != CHR_OK) reply_status(r, st);
+    return st == CHR_OK;
+}

@@ -47,6 +47,11 @@ static inline bool request_defer(request *r)
     r->deferred = !r->on_worker;
     return r->deferred;
 }
+/* A transaction on these keys; n = 0: on all. NULL: an error was written. */
+txn *request_begin(request *r, const slice *keys, size_t n);
+/* Commits it if `st` is CHR_OK and the request is not deferred, and drops it otherwise. False: the handler must return at once,
+ * there is nothing more to answer. */
+bool               request_end(request *r, txn *t, chr_status st);
 static inline bool request_is_line(const request *r) { return r->session->protocol == PROTOCOL_LINE; }
 
 void reply_ok(request *r);
@@ -66,5 +71,9 @@ void reply_status(request *r, chr_status st);
 static inline void reply_key(request *r, slice key) { reply_value(r, key); }
 
 bool argument_is(slice arg, const char *word); /* without regard to case */
+/* False: an error was written. */
+bool argument_integer(request *r, slice arg, int64_t *value);
+/* Of `size` things those from `start` to `end`, which is one of them; negative ones count from behind. False: there are none. */
+bool range_within(int64_t start, int64_t end, uint64_t size, uint64_t *from, uint64_t *count);
 
 #endif

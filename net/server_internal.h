@@ -10,7 +10,7 @@
 
 #include <stdatomic.h>
 
-enum { REACTORS_MAX = 64, COMMANDS_MAX = 64 };
+enum { REACTORS_MAX = 64, COMMANDS_MAX = 128 };
 
 /* One thread with its own epoll; owns the connections it accepted. */
 typedef struct reactor {

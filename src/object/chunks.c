@@ -71,13 +71,13 @@ chr_status big_get(store *s, const db_snapshot *at, const record *rec, buf *valu
     return st;
 }
 
-/* A chunk as a transaction sees it: at most `len` bytes of it, then zeroes. *stored: how many there are in the store. */
-static chr_status load_chunk(txn *t, uint64_t id, uint64_t index, char *to, size_t len, size_t *stored)
+/* A chunk as a transaction sees it: `len` bytes from `offset`, zeroes where it ends. *stored: how many it has in the store. */
+static chr_status load_chunk(txn *t, uint64_t id, uint64_t index, size_t offset, char *to, size_t len, size_t *stored)
 {
     char       space[CHUNK_KEY_BYTES];
     slice      key = chunk_key(space, id, (uint32_t)index), chunk = chr_bytes("", 0);
     bool       put = false;
-    chunk_part part = { .len = len, .to = to };
+    chunk_part part = { .offset = offset, .len = len, .to = to };
     assert(to);
     if (!staging_find(&t->changes, key, &put, &chunk)) {
         chr_status st = db_get(t->s->d, NULL, key, copy_part, &part, NULL);
@@ -99,7 +99,7 @@ chr_status txn_big_get(txn *t, const record *rec, buf *value)
     if (!chr_ok(st)) return st;
     for (uint64_t at = 0; at < size; at += CHUNK_BYTES) {
         size_t stored, n = size - at < CHUNK_BYTES ? size - at : CHUNK_BYTES;
-        st = load_chunk(t, rec->big_id, at / CHUNK_BYTES, value->data + at, n, &stored);
+        st = load_chunk(t, rec->big_id, at / CHUNK_BYTES, 0, value->data + at, n, &stored);
         if (!chr_ok(st)) return st;
     }
     value->len = size;
@@ -157,7 +157,7 @@ static chr_status patch_chunk(txn *t, uint64_t id, uint64_t size, uint64_t index
         return CHR_OK;
     }
     chr_status st = scratch(t);
-    if (chr_ok(st)) st = load_chunk(t, id, index, t->chunk, CHUNK_BYTES, &stored);
+    if (chr_ok(st)) st = load_chunk(t, id, index, 0, t->chunk, CHUNK_BYTES, &stored);
     if (!chr_ok(st)) return st;
     memcpy(t->chunk + offset, data.data, data.len);
     return put_chunk(t, id, index, chr_bytes(t->chunk, stored > end ? stored : end));
@@ -169,7 +169,7 @@ static chr_status cut_chunks(txn *t, uint64_t id, uint64_t old_size, uint64_t si
     uint64_t   last = (size - 1) / CHUNK_BYTES;
     size_t     keep = size - last * CHUNK_BYTES, stored = 0;
     chr_status st = scratch(t);
-    if (chr_ok(st)) st = load_chunk(t, id, last, t->chunk, keep, &stored);
+    if (chr_ok(st)) st = load_chunk(t, id, last, 0, t->chunk, keep, &stored);
     if (chr_ok(st) && stored > keep) st = put_chunk(t, id, last, chr_bytes(t->chunk, keep));
     return chr_ok(st) ? txn_delete_chunks(t, id, last + 1, chunks_of(old_size)) : st;
 }
@@ -286,10 +286,30 @@ static chr_status stage_resized(txn *t, slice key, record *rec, slice value, uin
     return txn_stage_record(t, OBJECT_KEY, key, &rec->meta, rec->xattrs, value, rec->big_id);
 }
 
-static chr_status load_for_change(txn *t, slice key, record *rec)
+static chr_status load_existing(txn *t, slice key, record *rec)
 {
     chr_status st = txn_load(t, OBJECT_KEY, key, &t->raw, rec);
     return chr_ok(st) && is_expired(t->s, &rec->meta) ? CHR_NOT_FOUND : st;
+}
+
+chr_status txn_read(txn *t, slice key, uint64_t offset, void *to, size_t len, size_t *got, object_meta *meta)
+{
+    record     rec;
+    size_t     stored, n = 0;
+    chr_status st = load_existing(t, key, &rec);
+    if (!chr_ok(st)) return st;
+    if (offset < rec.meta.size) n = rec.meta.size - offset < len ? rec.meta.size - offset : len;
+    if (!rec.chunked && n) memcpy(to, rec.value.data + offset, n);
+    for (size_t done = 0, more; rec.chunked && done < n; done += more) {
+        uint64_t at = offset + done;
+        size_t   within = at % CHUNK_BYTES;
+        more = CHUNK_BYTES - within < n - done ? CHUNK_BYTES - within : n - done;
+        st = load_chunk(t, rec.big_id, at / CHUNK_BYTES, within, (char *)to + done, more, &stored);
+        if (!chr_ok(st)) return st;
+    }
+    *got = n;
+    if (meta) *meta = rec.meta;
+    return CHR_OK;
 }
 
 static chr_status write_small(txn *t, slice key, record *rec, uint64_t offset, slice data)
@@ -325,7 +345,7 @@ chr_status txn_write(txn *t, slice key, uint64_t offset, slice data)
         return chr_fail(CHR_TOO_BIG, "a change of %zu bytes at once; at most %u are possible", data.len,
                         WRITE_BYTES_MAX);
     st = size_check(offset > OBJECT_SIZE_MAX ? offset : offset + data.len);
-    if (chr_ok(st)) st = load_for_change(t, key, &rec);
+    if (chr_ok(st)) st = load_existing(t, key, &rec);
     if (!chr_ok(st) || data.len == 0) return st;
     uint64_t size = offset + data.len > rec.meta.size ? offset + data.len : rec.meta.size;
     if (!rec.chunked && size <= CHUNK_BYTES)
@@ -340,7 +360,7 @@ static chr_status gather(txn *t, slice key, record *rec, uint64_t size)
 {
     size_t     stored;
     chr_status st = scratch(t);
-    if (chr_ok(st)) st = load_chunk(t, rec->big_id, 0, t->chunk, size, &stored);
+    if (chr_ok(st)) st = load_chunk(t, rec->big_id, 0, 0, t->chunk, size, &stored);
     if (chr_ok(st)) st = txn_drop_big(t, key, rec);
     return chr_ok(st) ? stage_resized(t, key, rec, chr_bytes(t->chunk, size), size) : st;
 }
@@ -359,7 +379,7 @@ chr_status txn_truncate(txn *t, slice key, uint64_t size)
 {
     record     rec;
     chr_status st = size_check(size);
-    if (chr_ok(st)) st = load_for_change(t, key, &rec);
+    if (chr_ok(st)) st = load_existing(t, key, &rec);
     if (!chr_ok(st)) return st;
     if (size <= CHUNK_BYTES) {
         st = rec.chunked ? gather(t, key, &rec, size) : truncate_small(t, key, &rec, size);

@@ -90,8 +90,9 @@ uint64_t           store_iter_seq(const store_iter *it);
 txn *txn_begin(store *s, const slice *keys, size_t n);
 /* Whose change it is, so that a watcher does not hear of its own. */
 void txn_set_origin(txn *t, const void *origin);
-/* As store_get / store_stat, seeing this transaction's own changes. */
+/* As store_get / store_read / store_stat, seeing this transaction's own changes. */
 chr_status txn_get(txn *t, slice key, buf *value, object_meta *meta);
+chr_status txn_read(txn *t, slice key, uint64_t offset, void *to, size_t len, size_t *got, object_meta *meta);
 chr_status txn_stat(txn *t, object_space space, slice key, object_meta *meta);
 chr_status txn_get_xattrs(txn *t, object_space space, slice key, buf *xattrs);
 /* Sets value and attributes, whatever was there; `meta` NULL: defaults. Extended attributes are dropped. Cheap: reads nothing

@@ -39,6 +39,38 @@ static void a_value_grows_over_holes_and_shrinks_without_a_trace(void **state)
     free(data);
 }
 
+static void a_transaction_reads_parts_as_it_has_changed_them(void **state)
+{
+    fixture *f = *state;
+    slice    key = chr_str("file");
+    char    *data = pattern(3 * CHUNK_BYTES + 100, 5), *got = malloc(3 * CHUNK_BYTES + 100);
+    assert_non_null(got);
+    for (size_t size = 100; size <= 3 * CHUNK_BYTES + 100; size += 3 * CHUNK_BYTES) { /* in a record, in chunks */
+        object_meta meta;
+        size_t      n = 77;
+        put(f->s, "file", chr_bytes(data, size));
+        txn *t = begin(f->s, key);
+        memcpy(data + size / 2, "changed", 7);
+        assert_int_equal(txn_write(t, key, size / 2, chr_str("changed")), CHR_OK);
+        const size_t from[] = { 0, 1, size / 2, size - 3, size, size + 1, SIZE_MAX };
+        for (size_t i = 0; i < sizeof from / sizeof *from; i++) {
+            size_t there = from[i] < size ? size - from[i] : 0;
+            assert_int_equal(txn_read(t, key, from[i], got, size, &n, &meta), CHR_OK);
+            assert_int_equal(n, there);
+            assert_int_equal(meta.size, size);
+            if (there) assert_memory_equal(got, data + from[i], there);
+        }
+        assert_int_equal(txn_read(t, key, 3, got, 2, &n, NULL), CHR_OK);
+        assert_int_equal(n, 2);
+        assert_memory_equal(got, data + 3, 2);
+        assert_int_equal(txn_delete(t, OBJECT_KEY, key, NULL), CHR_OK);
+        assert_int_equal(txn_read(t, key, 0, got, 2, &n, NULL), CHR_NOT_FOUND);
+        txn_abort(t);
+    }
+    free(data);
+    free(got);
+}
+
 static void a_very_big_value_is_written_ahead_and_leaves_nothing_when_it_goes(void **state)
 {
     fixture *f = *state;
@@ -403,6 +435,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_BOTH(a_value_grows_over_holes_and_shrinks_without_a_trace),
+        ON_BOTH(a_transaction_reads_parts_as_it_has_changed_them),
         ON_BOTH(a_very_big_value_is_written_ahead_and_leaves_nothing_when_it_goes),
         ON_BOTH(chunks_that_a_crash_left_without_a_record_are_gone_after_opening),
         ON_BOTH(a_move_takes_a_big_value_along_without_touching_its_chunks),

@@ -1,0 +1,259 @@
+"""Says the same to Redis and to Chronos, and compares what they answer, byte by byte.
+
+usage: like_redis.py REDIS_SOCKET SEED COMMANDS     PORT of Chronos is in the environment
+
+The commands are random, from a seed, over few keys, so that they meet. Where an answer cannot be the same (a random key, the
+order of KEYS, milliseconds that pass between the two) what must hold of both is checked instead; see `same`.
+"""
+import os
+import random
+import socket
+import sys
+
+import resp
+
+BATCH = 100            # commands sent at once
+LATE_MS = 300 * 1000   # how much later than the other one a server may get a command
+FAR = 100000           # seconds until an expiry that must not come while the test runs
+
+
+class Raw(resp.Client):
+    """Replies as the bytes they are."""
+
+    def __init__(self, address):
+        family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_STREAM)
+        self.socket.settimeout(60)
+        self.socket.connect(address)
+        self.input = self.socket.makefile("rb", 1 << 16)
+
+    def reply(self):
+        line = self.input.readline()
+        if not line.endswith(b"\r\n"):
+            raise EOFError("the connection was closed")
+        size = int(line[1:]) if line[:1] in b"$*%" else 0
+        if line[:1] == b"$":
+            return line + (self.input.read(size + 2) if size >= 0 else b"")
+        items = 2 * size if line[:1] == b"%" else size
+        return line + b"".join(self.reply() for _ in range(items))
+
+
+# ---- what is said ----
+
+rng = random.Random()
+KEYS = ["k%d" % i for i in range(8)] + ["", "bin\0\xff", "a key"]
+INT64 = [2**63 - 1, -2**63, 2**63, -2**63 - 1, 2**64, 2**31, 2**32, -2**32, 2**62]
+
+
+def key():
+    return rng.choice(KEYS).encode("latin-1")
+
+
+def word():
+    """Any value: numbers, texts, bytes; now and then one that Chronos keeps in chunks."""
+    kind = rng.randrange(20)
+    if kind < 5:
+        return b"%d" % rng.randint(-20, 20)
+    if kind < 6:
+        return b"%d" % rng.choice(INT64)
+    if kind < 9:
+        return rng.choice([b"1.5", b"-0.25", b"3e2", b"1e4931", b"inf", b"nan", b"-0", b"0.1", b" 1", b"1 ", b"0x10", b"",
+                           b"10.0", b"1e-300", b"007", b"+5", b"3.", b".5", b"1e5000", b"-1e5000", b"1e-6000"])
+    if kind < 10:
+        return rng.randbytes(rng.choice([60000, 65535, 65536, 65537, 200000]))
+    if kind < 12:
+        return bytes(rng.choice(b"ab") for _ in range(rng.randrange(40)))
+    if kind < 15:
+        return rng.choice([b"\0", b"\xff"]) * rng.randrange(1, 30)
+    return rng.randbytes(rng.randrange(30))
+
+
+def number():
+    kind = rng.randrange(12)
+    if kind < 8:
+        return rng.randint(-40, 40)
+    if kind < 9:
+        return rng.choice(INT64)
+    if kind < 10:
+        return rng.randint(-70000, 70000)
+    return rng.choice(["", "x", "1.5", "+1", " 1", "1 ", "01", "-0", "0x1", "9" * 30, "1\0"])
+
+
+def offset():
+    """Where to write. Redis allocates everything before it, so what is accepted must not be huge."""
+    kind = rng.randrange(12)
+    if kind < 8:
+        return rng.randrange(100)
+    if kind < 9:
+        return rng.choice([65535, 65536, 65537, 131072, 300000])
+    if kind < 10:
+        return rng.choice([536870912, 536870913, 2**62, 2**63 - 1, -1, -2**63])
+    return number() if rng.randrange(2) else -1
+
+
+def not_soon(n):
+    """A number that does not let anything expire while the test runs."""
+    return -n if isinstance(n, int) and 0 < n < FAR * 1000 else n
+
+
+def case(text):
+    return rng.choice([text, text.lower(), text.title()])
+
+
+def moment():
+    """Options of expiry, and what they take."""
+    unit = case(rng.choice(["EX", "PX", "EXAT", "PXAT"]))
+    kind = rng.randrange(10)
+    if kind < 6:
+        now = 4000000000 if unit.upper().endswith("AT") else FAR
+        return [unit, now * (1000 if unit.upper().startswith("PX") else 1) + rng.randrange(5) * FAR]
+    if kind < 7:
+        return [unit, rng.choice([0, -1, -FAR] + INT64 + [2**63 // 1000 + 1])]
+    if kind < 8 and unit.upper().endswith("AT"):
+        return [unit, rng.randint(1, 1000)]
+    return [unit] if kind < 9 else [unit, not_soon(number())]
+
+
+def some(choices, most):
+    """Up to `most` of the choices, each a list of words or a function that makes one."""
+    picked = []
+    for _ in range(rng.randrange(most + 1)):
+        choice = rng.choice(choices)
+        picked += choice() if callable(choice) else [case(w) if isinstance(w, str) else w for w in choice]
+    return picked
+
+
+def several(make, most=4):
+    return [x for _ in range(rng.randint(1, most)) for x in make()]
+
+
+STRINGS = {
+    "SET": lambda: [key(), word()] + some([["NX"], ["XX"], ["GET"], ["KEEPTTL"], moment, ["FOO"]], rng.choice([0, 0, 1, 3])),
+    "SETNX": lambda: [key(), word()],
+    "SETEX": lambda: [key(), rng.choice([FAR, FAR, not_soon(number())]), word()],
+    "PSETEX": lambda: [key(), rng.choice([FAR * 1000, FAR * 1000, not_soon(number())]), word()],
+    "GET": lambda: [key()],
+    "GETSET": lambda: [key(), word()],
+    "GETDEL": lambda: [key()],
+    "GETEX": lambda: [key()] + some([moment, ["PERSIST"], ["NX"]], 2),
+    "MGET": lambda: several(lambda: [key()]),
+    "MSET": lambda: several(lambda: [key(), word()]),
+    "MSETNX": lambda: several(lambda: [key(), word()], 2),
+    "STRLEN": lambda: [key()],
+    "APPEND": lambda: [key(), word()],
+    "GETRANGE": lambda: [key(), number(), number()],
+    "SUBSTR": lambda: [key(), number(), number()],
+    "SETRANGE": lambda: [key(), offset(), word()],
+    "INCR": lambda: [key()],
+    "DECR": lambda: [key()],
+    "INCRBY": lambda: [key(), number()],
+    "DECRBY": lambda: [key(), number()],
+    "INCRBYFLOAT": lambda: [key(), word()],
+    "LCS": lambda: [key(), key()] + some([["LEN"], ["IDX"], ["WITHMATCHLEN"], lambda: ["MINMATCHLEN", number()], ["FOO"]], 3),
+}
+KEYSPACE = {
+    "DEL": lambda: several(lambda: [key()], 2),
+    "UNLINK": lambda: [key()],
+    "EXISTS": lambda: several(lambda: [key()]),
+    "TYPE": lambda: [key()],
+    "RENAME": lambda: [key(), key()],
+    "DBSIZE": lambda: [],
+    "KEYS": lambda: [rng.choice(["*", "k?", "[a-k]*", "k[^1]", "x*", "\\k1", ""])],
+}
+GROUPS = [STRINGS, KEYSPACE]
+ALL = {name: make for group in GROUPS for name, make in group.items()}
+
+
+def command():
+    name = rng.choice(sorted(ALL))
+    if name in ("DEL", "UNLINK") and rng.randrange(3):   # or there would be little to find
+        name = "SET"
+    words = ALL[name]()
+    spoil = rng.randrange(60)
+    if spoil == 0 and words:
+        words.pop(rng.randrange(len(words)))
+    elif spoil == 1:
+        words.insert(rng.randrange(len(words) + 1), word()[:100])
+    return [case(name)] + words
+
+
+# ---- what is answered ----
+
+def ints(*replies):
+    return [int(r[1:]) for r in replies if r[:1] == b":"]
+
+
+def items(reply):
+    """Of an array of strings."""
+    parts = reply.split(b"\r\n")
+    return sorted(zip(parts[1::2], parts[2::2]))
+
+
+def same(words, theirs, ours):
+    name = words[0].upper()
+    if theirs == ours:
+        return True
+    if name == "KEYS":
+        return items(theirs) == items(ours)
+    if name == "DBSIZE":   # Redis counts what has expired and was not cleared away yet
+        return ints(theirs) >= ints(ours)
+    if name in ("PTTL", "TTL", "PEXPIRETIME", "EXPIRETIME"):   # of an expiry that was given as a time from then
+        late = LATE_MS if name.startswith("P") else LATE_MS // 1000
+        both = ints(theirs, ours)
+        return len(both) == 2 and min(both) > 0 and abs(both[0] - both[1]) <= late
+    return False
+
+
+def before(commands, at):
+    """The last ones that named a key of commands[at]."""
+    keys = {w for w in commands[at][1:] if w in [k.encode("latin-1") for k in KEYS]}
+    return "".join("%.200r\n" % c for c in commands[:at] if keys & set(c[1:]))[-3000:]
+
+
+def compare(redis, chronos, commands):
+    for at in range(0, len(commands), BATCH):
+        batch = commands[at:at + BATCH]
+        for server in (redis, chronos):
+            server.send(*batch)
+        for i, words in enumerate(batch, at):
+            theirs, ours = redis.reply(), chronos.reply()
+            if not same(words, theirs, ours):
+                raise AssertionError("after\n%s%.600r\nRedis answers   %.600r\nChronos answers %.600r" %
+                                     (before(commands, i), words, theirs, ours))
+
+
+def final_state(redis, chronos):
+    """Everything that is there in the end."""
+    commands = [["KEYS", "*"]]
+    for k in KEYS:
+        k = k.encode("latin-1")
+        commands += [["GET", k], ["STRLEN", k], ["TTL", k]]
+    compare(redis, chronos, commands)
+
+
+def describe(redis, chronos):
+    """Arity, flags and keys of every command that is random here."""
+    shown = {b"write", b"readonly", b"denyoom", b"admin", b"fast"}
+    for name in sorted(ALL):
+        theirs, ours = (s("COMMAND", "INFO", name)[0] for s in (redis, chronos))
+        assert theirs[:2] + theirs[3:6] == ours[:2] + ours[3:6], (theirs[:6], ours)
+        assert shown & set(theirs[2]) == set(ours[2]), (theirs[:6], ours)
+
+
+def main():
+    path, seed, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    chronos_at = ("127.0.0.1", int(os.environ["PORT"]))
+    rng.seed(seed)
+    redis, chronos = Raw(path), Raw(chronos_at)
+    compare(redis, chronos, [["FLUSHALL"]])
+    compare(redis, chronos, [command() for _ in range(count)])
+    final_state(redis, chronos)
+    clients = []
+    for address in (path, chronos_at):
+        client = resp.Client.__new__(resp.Client)
+        client.__dict__ = Raw(address).__dict__
+        clients.append(client)
+    describe(*clients)
+
+
+main()
