@@ -15,30 +15,18 @@ enum {
 
 void cmd_del(request *r)
 {
-    size_t   n = r->n - 1;
-    int64_t  gone = 0;
-    uint64_t seq = 0;
-    txn     *t = txn_begin(r->store, r->args + 1, n);
-    if (!t) {
-        reply_status(r, CHR_NO_MEMORY);
-        return;
-    }
+    size_t  n = r->n - 1;
+    int64_t gone = 0;
+    txn    *t = request_begin(r, r->args + 1, n);
+    if (!t) return;
     chr_status st = CHR_OK;
     for (size_t i = 1; i < r->n && st == CHR_OK; i++) {
         bool existed = false;
         st = txn_delete(t, OBJECT_KEY, r->args[i], &existed);
         gone += existed;
     }
-    if (st == CHR_OK)
-        st = txn_commit(t, &seq);
-    else
-        txn_abort(t);
-    request_saw(r, seq);
-    if (st != CHR_OK)
-        reply_status(r, st);
-    else if (!request_is_line(r))
-        reply_integer(r, gone);
-    else if (n == 1)
+    if (!request_end(r, t, st)) return;
+    if (request_is_line(r) && n == 1)
         reply_text(r, gone ? "OK_DELETED" : "NULL");
     else
         reply_integer(r, gone);
@@ -60,125 +48,6 @@ void cmd_exists(request *r)
     reply_integer(r, found);
 }
 
-/* ---- expiry ---- */
-
-static void expire(request *r, int64_t unit_ms)
-{
-    slice       key = r->args[1];
-    int64_t     v, now = store_now_ms(r->store);
-    uint64_t    seq = 0;
-    bool        nx = false, xx = false, gt = false, lt = false;
-    object_meta meta;
-    if (!parse_int64(r->args[2], &v)) {
-        reply_error(r, "ERR value is not an integer or out of range");
-        return;
-    }
-    if (__builtin_mul_overflow(v, unit_ms, &v) || __builtin_add_overflow(v, now, &v)) {
-        reply_error(r, "ERR invalid expire time in '%s' command", r->command->name);
-        return;
-    }
-    for (size_t i = 3; i < r->n; i++) {
-        slice a = r->args[i];
-        if (argument_is(a, "nx"))
-            nx = true;
-        else if (argument_is(a, "xx"))
-            xx = true;
-        else if (argument_is(a, "gt"))
-            gt = true;
-        else if (argument_is(a, "lt"))
-            lt = true;
-        else {
-            reply_error(r, "ERR Unsupported option %.*s", (int)(a.len < 64 ? a.len : 64), a.data);
-            return;
-        }
-    }
-    if (nx && (xx || gt || lt)) {
-        reply_error(r, "ERR NX and XX, GT or LT options at the same time are not compatible");
-        return;
-    }
-    if (gt && lt) {
-        reply_error(r, "ERR GT and LT options at the same time are not compatible");
-        return;
-    }
-    txn *t = txn_begin(r->store, &key, 1);
-    if (!t) {
-        reply_status(r, CHR_NO_MEMORY);
-        return;
-    }
-    chr_status st = txn_stat(t, OBJECT_KEY, key, &meta);
-    bool       done = false;
-    if (st == CHR_OK) {
-        uint64_t has = meta.expire_ms ? meta.expire_ms : UINT64_MAX, wants = v > 0 ? (uint64_t)v : 0;
-        done = !(nx && meta.expire_ms) && !(xx && !meta.expire_ms) && !(gt && wants <= has) && !(lt && wants >= has);
-        if (done && v <= now) {
-            st = txn_delete(t, OBJECT_KEY, key, NULL); /* it has expired already */
-        } else if (done) {
-            meta.expire_ms = wants;
-            st = txn_set_meta(t, OBJECT_KEY, key, &meta);
-        }
-    } else if (st == CHR_NOT_FOUND) {
-        st = CHR_OK;
-    }
-    if (st == CHR_OK)
-        st = txn_commit(t, &seq);
-    else
-        txn_abort(t);
-    request_saw(r, seq);
-    if (st == CHR_OK)
-        reply_integer(r, done);
-    else
-        reply_status(r, st);
-}
-void cmd_expire(request *r) { expire(r, 1000); }
-void cmd_pexpire(request *r) { expire(r, 1); }
-
-static void time_to_live(request *r, bool seconds)
-{
-    object_meta meta;
-    uint64_t    seq = 0;
-    chr_status  st = store_stat(r->store, NULL, OBJECT_KEY, r->args[1], &meta, &seq);
-    request_saw(r, seq);
-    if (st == CHR_NOT_FOUND) {
-        reply_integer(r, -2);
-    } else if (st != CHR_OK) {
-        reply_status(r, st);
-    } else if (!meta.expire_ms) {
-        reply_integer(r, -1);
-    } else {
-        int64_t left = (int64_t)meta.expire_ms - store_now_ms(r->store);
-        if (left < 0) left = 0;
-        reply_integer(r, seconds ? (left + 500) / 1000 : left);
-    }
-}
-void cmd_ttl(request *r) { time_to_live(r, true); }
-void cmd_pttl(request *r) { time_to_live(r, false); }
-
-void cmd_persist(request *r)
-{
-    slice       key = r->args[1];
-    object_meta meta;
-    uint64_t    seq = 0;
-    txn        *t = txn_begin(r->store, &key, 1);
-    if (!t) {
-        reply_status(r, CHR_NO_MEMORY);
-        return;
-    }
-    chr_status st = txn_stat(t, OBJECT_KEY, key, &meta);
-    bool       had = st == CHR_OK && meta.expire_ms;
-    meta.expire_ms = 0;
-    if (st == CHR_NOT_FOUND) st = CHR_OK;
-    if (st == CHR_OK && had) st = txn_set_meta(t, OBJECT_KEY, key, &meta);
-    if (st == CHR_OK)
-        st = txn_commit(t, &seq);
-    else
-        txn_abort(t);
-    request_saw(r, seq);
-    if (st == CHR_OK)
-        reply_integer(r, had);
-    else
-        reply_status(r, st);
-}
-
 void cmd_type(request *r)
 {
     uint64_t   seq = 0;
@@ -190,27 +59,35 @@ void cmd_type(request *r)
         reply_status(r, st);
 }
 
+/* False: there is nothing more to answer. */
+static bool rename_key(request *r, bool only_new, bool *renamed)
+{
+    slice from = r->args[1], to = r->args[2];
+    txn  *t = request_begin(r, r->args + 1, 2);
+    if (!t) return false;
+    chr_status st = txn_stat(t, OBJECT_KEY, from, NULL);
+    bool       there = st == CHR_OK;
+    *renamed = there;
+    if (there && only_new) {
+        st = txn_stat(t, OBJECT_KEY, to, NULL);
+        *renamed = st == CHR_NOT_FOUND;
+    }
+    if (st == CHR_NOT_FOUND) st = CHR_OK;
+    if (st == CHR_OK && *renamed) st = txn_move(t, OBJECT_KEY, from, to);
+    if (!request_end(r, t, st)) return false;
+    if (!there) reply_error(r, "ERR no such key");
+    return there;
+}
+
 void cmd_rename(request *r)
 {
-    uint64_t seq = 0;
-    txn     *t = txn_begin(r->store, r->args + 1, 2);
-    if (!t) {
-        reply_status(r, CHR_NO_MEMORY);
-        return;
-    }
-    chr_status st = txn_move(t, OBJECT_KEY, r->args[1], r->args[2]);
-    if (st == CHR_OK) {
-        st = txn_commit(t, &seq);
-        request_saw(r, seq);
-    } else {
-        txn_abort(t);
-    }
-    if (st == CHR_OK)
-        reply_ok(r);
-    else if (st == CHR_NOT_FOUND)
-        reply_error(r, "ERR no such key");
-    else
-        reply_status(r, st);
+    bool renamed;
+    if (rename_key(r, false, &renamed)) reply_ok(r);
+}
+void cmd_renamenx(request *r)
+{
+    bool renamed;
+    if (rename_key(r, true, &renamed)) reply_integer(r, renamed);
 }
 
 /* ---- over many keys; all of these run on a worker ---- */
@@ -353,24 +230,11 @@ void cmd_dbsize(request *r)
 void cmd_flushall(request *r)
 {
     const slice none = chr_bytes(NULL, 0);
-    uint64_t    seq = 0;
     if (r->n > 2 || (r->n == 2 && !argument_is(r->args[1], "async") && !argument_is(r->args[1], "sync"))) {
         reply_error(r, "ERR syntax error");
         return;
     }
-    txn *t = txn_begin(r->store, NULL, 0);
-    if (!t) {
-        reply_status(r, CHR_NO_MEMORY);
-        return;
-    }
-    chr_status st = txn_delete_range(t, OBJECT_KEY, none, none);
-    if (st == CHR_OK)
-        st = txn_commit(t, &seq);
-    else
-        txn_abort(t);
-    request_saw(r, seq);
-    if (st == CHR_OK)
-        reply_ok(r);
-    else
-        reply_status(r, st);
+    txn *t = request_begin(r, NULL, 0);
+    if (!t) return;
+    if (request_end(r, t, txn_delete_range(t, OBJECT_KEY, none, none))) reply_ok(r);
 }

@@ -38,8 +38,9 @@ command_fn cmd_set, cmd_setnx, cmd_setex, cmd_psetex, cmd_get, cmd_getset, cmd_g
     cmd_msetnx, cmd_strlen;
 command_fn cmd_append, cmd_getrange, cmd_setrange, cmd_lcs;
 command_fn cmd_incr, cmd_decr, cmd_incrby, cmd_decrby, cmd_incrbyfloat;
-command_fn cmd_del, cmd_exists, cmd_expire, cmd_pexpire, cmd_ttl, cmd_pttl, cmd_persist, cmd_type, cmd_keys, cmd_scan,
-    cmd_dbsize, cmd_flushall, cmd_rename;
+command_fn cmd_expire, cmd_pexpire, cmd_expireat, cmd_pexpireat, cmd_ttl, cmd_pttl, cmd_expiretime, cmd_pexpiretime,
+    cmd_persist;
+command_fn cmd_del, cmd_exists, cmd_type, cmd_rename, cmd_renamenx, cmd_keys, cmd_scan, cmd_dbsize, cmd_flushall;
 command_fn cmd_info, cmd_command, cmd_config, cmd_compact, cmd_save, cmd_debug, cmd_time, cmd_shutdown;
 
 #endif

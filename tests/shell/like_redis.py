@@ -96,6 +96,11 @@ def not_soon(n):
     return -n if isinstance(n, int) and 0 < n < FAR * 1000 else n
 
 
+def later():
+    """Seconds until an expiry; rarely so near another one that GT and LT would depend on when the servers come to it."""
+    return FAR + 10 * rng.randrange(40000)
+
+
 def case(text):
     return rng.choice([text, text.lower(), text.title()])
 
@@ -105,13 +110,24 @@ def moment():
     unit = case(rng.choice(["EX", "PX", "EXAT", "PXAT"]))
     kind = rng.randrange(10)
     if kind < 6:
-        now = 4000000000 if unit.upper().endswith("AT") else FAR
-        return [unit, now * (1000 if unit.upper().startswith("PX") else 1) + rng.randrange(5) * FAR]
+        base = 4000000000 if unit.upper().endswith("AT") else 0
+        return [unit, (base + later()) * (1000 if unit.upper().startswith("PX") else 1)]
     if kind < 7:
         return [unit, rng.choice([0, -1, -FAR] + INT64 + [2**63 // 1000 + 1])]
     if kind < 8 and unit.upper().endswith("AT"):
         return [unit, rng.randint(1, 1000)]
     return [unit] if kind < 9 else [unit, not_soon(number())]
+
+
+def expiry(per_second, base):
+    kind = rng.randrange(8)
+    if kind < 6:
+        return (base + later()) * per_second
+    return not_soon(number()) if kind < 7 else rng.choice([0, -1, 2**63 // 1000, -(2**63) // 1000, 2**63 // 1000 - 1])
+
+
+def conditions():
+    return some([["NX"], ["XX"], ["GT"], ["LT"], ["FOO"]], rng.choice([0, 1, 1, 2]))
 
 
 def some(choices, most):
@@ -130,8 +146,8 @@ def several(make, most=4):
 STRINGS = {
     "SET": lambda: [key(), word()] + some([["NX"], ["XX"], ["GET"], ["KEEPTTL"], moment, ["FOO"]], rng.choice([0, 0, 1, 3])),
     "SETNX": lambda: [key(), word()],
-    "SETEX": lambda: [key(), rng.choice([FAR, FAR, not_soon(number())]), word()],
-    "PSETEX": lambda: [key(), rng.choice([FAR * 1000, FAR * 1000, not_soon(number())]), word()],
+    "SETEX": lambda: [key(), rng.choice([later(), later(), not_soon(number())]), word()],
+    "PSETEX": lambda: [key(), rng.choice([later() * 1000, later() * 1000, not_soon(number())]), word()],
     "GET": lambda: [key()],
     "GETSET": lambda: [key(), word()],
     "GETDEL": lambda: [key()],
@@ -151,16 +167,28 @@ STRINGS = {
     "INCRBYFLOAT": lambda: [key(), word()],
     "LCS": lambda: [key(), key()] + some([["LEN"], ["IDX"], ["WITHMATCHLEN"], lambda: ["MINMATCHLEN", number()], ["FOO"]], 3),
 }
+EXPIRY = {
+    "EXPIRE": lambda: [key(), expiry(1, 0)] + conditions(),
+    "PEXPIRE": lambda: [key(), expiry(1000, 0)] + conditions(),
+    "EXPIREAT": lambda: [key(), expiry(1, 4000000000)] + conditions(),
+    "PEXPIREAT": lambda: [key(), expiry(1000, 4000000000)] + conditions(),
+    "TTL": lambda: [key()],
+    "PTTL": lambda: [key()],
+    "EXPIRETIME": lambda: [key()],
+    "PEXPIRETIME": lambda: [key()],
+    "PERSIST": lambda: [key()],
+}
 KEYSPACE = {
     "DEL": lambda: several(lambda: [key()], 2),
     "UNLINK": lambda: [key()],
     "EXISTS": lambda: several(lambda: [key()]),
     "TYPE": lambda: [key()],
     "RENAME": lambda: [key(), key()],
+    "RENAMENX": lambda: [key(), key()],
     "DBSIZE": lambda: [],
     "KEYS": lambda: [rng.choice(["*", "k?", "[a-k]*", "k[^1]", "x*", "\\k1", ""])],
 }
-GROUPS = [STRINGS, KEYSPACE]
+GROUPS = [STRINGS, EXPIRY, KEYSPACE]
 ALL = {name: make for group in GROUPS for name, make in group.items()}
 
 
@@ -227,7 +255,7 @@ def final_state(redis, chronos):
     commands = [["KEYS", "*"]]
     for k in KEYS:
         k = k.encode("latin-1")
-        commands += [["GET", k], ["STRLEN", k], ["TTL", k]]
+        commands += [["GET", k], ["STRLEN", k], ["EXPIRETIME", k]]
     compare(redis, chronos, commands)
 
 
