@@ -2,6 +2,7 @@
 
 #include "net/command.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -99,6 +100,21 @@ void reply_error(request *r, const char *format, ...)
 void reply_wrong_arity(request *r)
 {
     reply_error(r, "ERR wrong number of arguments for '%s' command", r->command->name);
+}
+
+void reply_wrong_subcommand_arity(request *r, const char *subcommand)
+{
+    reply_error(r, "ERR wrong number of arguments for '%s|%s' command", r->command->name, subcommand);
+}
+
+void reply_unknown_subcommand(request *r)
+{
+    char   name[32] = "";
+    slice  what = r->args[1];
+    size_t n = strlen(r->command->name);
+    for (size_t i = 0; i < n && i < sizeof name - 1; i++) name[i] = (char)toupper((unsigned char)r->command->name[i]);
+    reply_error(r, "ERR unknown subcommand '%.*s'. Try %s HELP.", (int)(what.len < 128 ? what.len : 128), what.data,
+                name);
 }
 
 void reply_status(request *r, chr_status st)

@@ -65,6 +65,8 @@ void reply_verbatim(request *r, slice text); /* text for people */
 /* `format` begins with the code: "ERR ...". */
 void reply_error(request *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void reply_wrong_arity(request *r);
+void reply_wrong_subcommand_arity(request *r, const char *subcommand);
+void reply_unknown_subcommand(request *r); /* the first argument */
 /* The error that belongs to a status, with the thread's message. */
 void reply_status(request *r, chr_status st);
 /* Reply of a key, as it is in lists of the line protocol: one item a line. */

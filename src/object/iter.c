@@ -9,11 +9,12 @@ struct chr_iter {
     store_snapshot *snapshot; /* the moment of `it`, for chunks; held */
     db_iter        *it;
     object_space    space;
-    record          rec;       /* where it stands; its slices are `it`'s */
-    chr_status      record_st; /* of decoding it */
-    chr_status      failed;    /* of positioning: then it is not valid */
-    buf             value;     /* of a value in chunks */
-    bool            value_read;
+    uint64_t   now_ms; /* the moment for expiry: what is not there the first time is not there later, and the reverse */
+    record     rec;    /* where it stands; its slices are `it`'s */
+    chr_status record_st; /* of decoding it */
+    chr_status failed;    /* of positioning: then it is not valid */
+    buf        value;     /* of a value in chunks */
+    bool       value_read;
 };
 
 /* ---- snapshots ---- */
@@ -67,6 +68,7 @@ chr_status store_iter_new(store *s, const store_snapshot *snapshot, object_space
     if (!it) return chr_nomem();
     it->s = s;
     it->space = space;
+    it->now_ms = (uint64_t)store_now_ms(s);
     if (snapshot) {
         it->snapshot = (store_snapshot *)snapshot;
         atomic_fetch_add_explicit(&it->snapshot->users, 1, memory_order_relaxed);
@@ -113,7 +115,8 @@ static void settle(chr_iter *it, bool forward)
             continue;
         }
         it->record_st = record_decode(db_iter_value(it->it), &it->s->defaults[it->space], &it->rec);
-        if (!chr_ok(it->record_st) || !is_expired(it->s, &it->rec.meta)) return;
+        const uint64_t expire_ms = it->rec.meta.expire_ms;
+        if (!chr_ok(it->record_st) || !expire_ms || expire_ms > it->now_ms) return;
         if (forward)
             db_iter_next(it->it);
         else

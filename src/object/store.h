@@ -77,7 +77,7 @@ chr_status   store_visit(store *s, slice key, store_visit_fn *visit, void *arg, 
 /* The encoded list of extended attributes: for each, sized name, sized value (buf_append_sized). */
 chr_status store_get_xattrs(store *s, object_space space, slice key, buf *xattrs);
 
-/* ---- iterating: chr_iter_* of the C API work on it ---- */
+/* ---- iterating: chr_iter_* of the C API work on it. What has expired when it is made is absent, as long as it lives ---- */
 chr_status store_iter_new(store *s, const store_snapshot *snapshot, object_space space, slice lower, slice upper,
                           store_iter **out);
 const object_meta *store_iter_meta(store_iter *it); /* of the object it stands on; NULL: it is corrupt, see status */

@@ -185,6 +185,11 @@ KEYSPACE = {
     "TYPE": lambda: [key()],
     "RENAME": lambda: [key(), key()],
     "RENAMENX": lambda: [key(), key()],
+    "COPY": lambda: [key(), key()] + some([["REPLACE"], ["DB", 0], ["DB", "x"], ["FOO"]], rng.choice([0, 1, 2])),
+    "TOUCH": lambda: several(lambda: [key()]),
+    "OBJECT": lambda: rng.choice([["FREQ"], ["NOSUCH"], []]) + several(lambda: [key()], 2),
+    "RESTORE": lambda: [key(), rng.choice([0, number()]), word()[:100] + b"x"] + some(
+        [["REPLACE"], ["ABSTTL"], lambda: ["IDLETIME", number()], lambda: ["FREQ", number()], ["FOO"]], 2),
     "DBSIZE": lambda: [],
     "KEYS": lambda: [rng.choice(["*", "k?", "[a-k]*", "k[^1]", "x*", "\\k1", ""])],
 }
@@ -198,7 +203,9 @@ def command():
         name = "SET"
     words = ALL[name]()
     spoil = rng.randrange(60)
-    if spoil == 0 and words:
+    if any(isinstance(w, bytes) and len(w) > 65535 for w in words):
+        pass   # it must not become a key
+    elif spoil == 0 and words:
         words.pop(rng.randrange(len(words)))
     elif spoil == 1:
         words.insert(rng.randrange(len(words) + 1), word()[:100])
@@ -259,6 +266,17 @@ def final_state(redis, chronos):
     compare(redis, chronos, commands)
 
 
+def encodings(redis, chronos):
+    """How Redis represents a value depends on what was done to it before; but not after SET."""
+    values = [b"", b"0", b"-0", b"01", b"9223372036854775807", b"9223372036854775808", b"-9223372036854775808", b"1" * 20, b"1.5",
+              b"x" * 44, b"x" * 45, b"x" * 70000]
+    for value in values:
+        compare(redis, chronos, [["SET", "encoded", value], ["OBJECT", "ENCODING", "encoded"]])
+    compare(redis, chronos, [["OBJECT", name, "absent"] for name in ("ENCODING", "FREQ", "IDLETIME", "REFCOUNT")])
+    compare(redis, chronos, [["OBJECT", name] for name in ("ENCODING", "FREQ", "IDLETIME", "REFCOUNT")])
+    compare(redis, chronos, [["OBJECT", "HELP", "x"], ["OBJECT", "FREQ", "encoded"]])
+
+
 def describe(redis, chronos):
     """Arity, flags and keys of every command that is random here."""
     shown = {b"write", b"readonly", b"denyoom", b"admin", b"fast"}
@@ -276,6 +294,7 @@ def main():
     compare(redis, chronos, [["FLUSHALL"]])
     compare(redis, chronos, [command() for _ in range(count)])
     final_state(redis, chronos)
+    encodings(redis, chronos)
     clients = []
     for address in (path, chronos_at):
         client = resp.Client.__new__(resp.Client)

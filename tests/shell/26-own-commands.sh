@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# sanitized: yes
+# What Redis does not have or does in another way: RANDOMKEY, DUMP and RESTORE.
+. "$(dirname "$0")/lib.sh"
+start_server
+
+python - <<'EOF'
+import resp
+
+c = resp.Client()
+
+def refused(*words):
+    try:
+        return "accepted: %r" % c(*words)
+    except resp.Error as e:
+        return str(e)
+
+# ---- RANDOMKEY draws keys that are there, and those of one kind alike ----
+assert c("RANDOMKEY") is None
+odd = {b"", b"a", b"a\0", b"a\0b", b"ab", b"\xff", b"\xff\x01", b"\xff\xff"}
+even = {b"key:%03d" % i for i in range(40)}
+names = odd | even
+for name in names:
+    c("SET", name, "x")
+drawn = set(c.pipeline([["RANDOMKEY"]] * 20000))
+assert even | {b"", b"\xff"} <= drawn <= names, (names - drawn, drawn - names)
+c("FLUSHALL")
+
+# ---- what DUMP gives, RESTORE takes, whole or not at all ----
+for size in (0, 1, 65536, 65537, 3000000):
+    value = bytes(i * 7 % 256 for i in range(size))
+    c("SET", "from", value, "EX", 1000)
+    dump = c("DUMP", "from")
+    assert c("RESTORE", "to", 0, dump, "REPLACE") == b"OK"
+    assert c("GET", "to") == value
+    assert c("TTL", "to") == -1
+    for at in (0, size // 2, size, size + 1, size + 5, size + 9):
+        broken = bytearray(dump)
+        broken[at] ^= 4
+        assert refused("RESTORE", "to", 0, bytes(broken), "REPLACE") == "ERR DUMP payload version or checksum are wrong"
+    assert refused("RESTORE", "to", 0, dump[:-1], "REPLACE") == "ERR DUMP payload version or checksum are wrong"
+    assert refused("RESTORE", "to", 0, dump) == "BUSYKEY Target key name already exists."
+    assert c("GET", "to") == value
+assert c("DUMP", "absent") is None
+assert c("RESTORE", "to", 1000000, dump, "REPLACE") == b"OK"
+assert 0 < c("PTTL", "to") <= 1000000
+assert c("RESTORE", "to", 4000000000000, dump, "REPLACE", "ABSTTL") == b"OK"
+assert c("PEXPIRETIME", "to") == 4000000000000
+assert c("RESTORE", "to", 1, dump, "REPLACE", "ABSTTL") == b"OK"
+assert c("EXISTS", "to") == 0
+
+# ---- COPY of a value in chunks, with its expiry ----
+c("SET", "from", value, "PXAT", 4000000000000)
+assert c("COPY", "from", "copy") == 1
+c("SETRANGE", "from", 1000000, "changed")
+assert c("GET", "copy") == value
+assert c("PEXPIRETIME", "copy") == 4000000000000
+EOF
