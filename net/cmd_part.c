@@ -63,13 +63,18 @@ typedef struct wanted {
     bool     in_chunks;
 } wanted;
 
+static bool range_of(const wanted *w, uint64_t size, uint64_t *from, uint64_t *count)
+{
+    return !range_is_backwards(w->start, w->end) && range_within(w->start, w->end, size, from, count);
+}
+
 static void getrange_visit(void *arg, const object_meta *meta, slice value)
 {
     wanted  *w = arg;
     uint64_t from, count;
     if (!value.data && meta->size > 0)
         w->in_chunks = true;
-    else if (range_within(w->start, w->end, value.len, &from, &count))
+    else if (range_of(w, value.len, &from, &count))
         reply_value(w->r, chr_bytes(value.data + from, count));
     else
         reply_value(w->r, chr_str(""));
@@ -87,7 +92,7 @@ static void getrange_in_chunks(request *r, const wanted *w)
         return;
     }
     st = store_stat(r->store, at, OBJECT_KEY, r->args[1], &meta, &seq);
-    if (st == CHR_OK && range_within(w->start, w->end, meta.size, &from, &count)) {
+    if (st == CHR_OK && range_of(w, meta.size, &from, &count)) {
         if (count > CHR_VALUE_MAX)
             st = chr_fail(CHR_TOO_BIG, "a reply has at most %u bytes; ask for less", CHR_VALUE_MAX);
         else if (count > BIG_PART && request_defer(r))

@@ -142,7 +142,6 @@ bool argument_integer(request *r, slice arg, int64_t *value)
 bool range_within(int64_t start, int64_t end, uint64_t size, uint64_t *from, uint64_t *count)
 {
     int64_t n = (int64_t)size;
-    if (start < 0 && end < 0 && start > end) return false; /* even if both are before the first */
     if (start < 0) start = start < -n ? 0 : start + n;
     if (end < 0) end = end < -n ? 0 : end + n;
     if (end >= n) end = n - 1;

@@ -77,5 +77,7 @@ bool argument_is(slice arg, const char *word); /* without regard to case */
 bool argument_integer(request *r, slice arg, int64_t *value);
 /* Of `size` things those from `start` to `end`, which is one of them; negative ones count from behind. False: there are none. */
 bool range_within(int64_t start, int64_t end, uint64_t size, uint64_t *from, uint64_t *count);
+/* Some commands find nothing in such a range even if both ends lie before the first. */
+static inline bool range_is_backwards(int64_t start, int64_t end) { return start < 0 && end < 0 && start > end; }
 
 #endif

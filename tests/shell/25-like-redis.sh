@@ -10,7 +10,7 @@ if [ "$version" != 7.0 ]; then
     exit 0
 fi
 
-background redis-server --port 0 --unixsocket "$TMP/redis.sock" --save '' --appendonly no --dir "$TMP" --loglevel warning
+background redis-server --port 0 --databases 1 --unixsocket "$TMP/redis.sock" --save '' --appendonly no --dir "$TMP" --loglevel warning
 wait_until 30 redis-cli -s "$TMP/redis.sock" ping
 start_server
 

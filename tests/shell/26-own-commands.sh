@@ -56,3 +56,32 @@ c("SETRANGE", "from", 1000000, "changed")
 assert c("GET", "copy") == value
 assert c("PEXPIRETIME", "copy") == 4000000000000
 EOF
+
+SERVER_PID=$SERVER_PID python - <<'EOF'
+import os
+import resp
+
+# ---- a big value is changed where it is changed, and no more ----
+c = resp.Client()
+c("FLUSHALL")
+BIG = 400 * 1024 * 1024   # mostly a hole, so it costs nothing until something makes it whole
+
+def peak():
+    return next(int(line.split()[1]) for line in open("/proc/%s/status" % os.environ["SERVER_PID"]) if line.startswith("VmHWM"))
+
+before = peak()
+assert c("SETRANGE", "big", BIG - 3, "end") == BIG
+assert c("SETBIT", "big", BIG * 4, 1) == 0
+assert c("BITFIELD", "big", "SET", "u16", BIG * 4 + 524280, 0xabcd, "GET", "u16", BIG * 4 + 524280) == [0, 0xabcd]   # over two chunks
+assert c("APPEND", "big", "!") == BIG + 1
+assert c("GETRANGE", "big", -5, -1) == b"\0end!"
+assert c("GETRANGE", "big", BIG // 2, BIG // 2) == b"\x80"
+assert c("GETBIT", "big", BIG * 4) == 1
+assert c("BITPOS", "big", 1) == BIG * 4
+assert c("BITPOS", "big", 1, BIG - 3) == (BIG - 3) * 8 + 1
+assert c("BITCOUNT", "big") == 1 + bin(0xabcd).count("1") + sum(bin(x).count("1") for x in b"end!")
+assert c("BITCOUNT", "big", BIG * 4, BIG * 4 + 7, "BIT") == 1
+assert c("STRLEN", "big") == BIG + 1
+grown = (peak() - before) // 1024
+assert grown < 100, "%d MiB of memory for changes of a few bytes" % grown
+EOF

@@ -139,6 +139,37 @@ def some(choices, most):
     return picked
 
 
+def unit():
+    return case(rng.choice(["BIT", "BYTE", "BIT", "BYTE", "FOO"]))
+
+
+def bit_offset():
+    kind = rng.randrange(12)
+    if kind < 8:
+        return rng.randrange(300)
+    if kind < 9:
+        return rng.choice([524287, 524288, 600000, 65536 * 16 - 3])
+    if kind < 10:
+        return rng.choice([2**32, 2**32 + 1, 2**62, 2**63 - 1, -1])
+    return number() if rng.randrange(3) == 0 else "#%d" % rng.randrange(40)
+
+
+def field_type():
+    if rng.randrange(15) == 0:
+        return rng.choice(["u64", "i65", "u0", "i0", "x8", "8", "i", "", "U8", "i-1", "i08"])
+    return rng.choice(["i8", "u8", "i64", "u63", "i5", "u4", "u1", "i1", "i63", "i33", "u%d" % rng.randint(1, 63)])
+
+
+def field():
+    kind = rng.randrange(12)
+    if kind < 3:
+        return [case("OVERFLOW"), case(rng.choice(["WRAP", "SAT", "FAIL", "SAT", "FAIL", "FOO"]))]
+    amount = rng.choice([number(), rng.randint(-2**63, 2**63 - 1), rng.randint(-300, 300)])
+    if kind < 6:   # with numbers still more negative, Redis miscalculates and saturates at the wrong end
+        return [case("SET"), field_type(), bit_offset(), max(amount, -2**62) if isinstance(amount, int) else amount]
+    return [case("INCRBY"), field_type(), bit_offset(), amount] if kind < 9 else [case("GET"), field_type(), bit_offset()]
+
+
 def several(make, most=4):
     return [x for _ in range(rng.randint(1, most)) for x in make()]
 
@@ -178,6 +209,16 @@ EXPIRY = {
     "PEXPIRETIME": lambda: [key()],
     "PERSIST": lambda: [key()],
 }
+BITS = {
+    "SETBIT": lambda: [key(), bit_offset(), rng.choice([0, 1, 1, number()])],
+    "GETBIT": lambda: [key(), bit_offset()],
+    "BITCOUNT": lambda: [key()] + rng.choice([[], [number()], [number(), number()], [number(), number(), unit()]]),
+    "BITPOS": lambda: [key(), rng.choice([0, 1, number()])] +
+    rng.choice([[], [number()], [number(), number()], [number(), number(), unit()]]),
+    "BITOP": lambda: [case(rng.choice(["AND", "OR", "XOR", "NOT", "FOO"])), key()] + several(lambda: [key()], 3),
+    "BITFIELD": lambda: [key()] + several(field),
+    "BITFIELD_RO": lambda: [key()] + several(lambda: field() if rng.randrange(10) == 0 else ["GET", field_type(), bit_offset()]),
+}
 KEYSPACE = {
     "DEL": lambda: several(lambda: [key()], 2),
     "UNLINK": lambda: [key()],
@@ -193,7 +234,7 @@ KEYSPACE = {
     "DBSIZE": lambda: [],
     "KEYS": lambda: [rng.choice(["*", "k?", "[a-k]*", "k[^1]", "x*", "\\k1", ""])],
 }
-GROUPS = [STRINGS, EXPIRY, KEYSPACE]
+GROUPS = [STRINGS, EXPIRY, BITS, KEYSPACE]
 ALL = {name: make for group in GROUPS for name, make in group.items()}
 
 
