@@ -8,10 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum {
-    KEYS_BYTES_MAX = 256 << 20, /* of a reply to KEYS, which lies in memory whole */
-    SCAN_COUNT = 10,
-};
+enum { SCAN_COUNT = 10 };
 
 void cmd_del(request *r)
 {
@@ -110,38 +107,6 @@ static chr_status iterate(request *r, slice pattern, slice from, store_iter **it
 static bool within(store_iter *it, slice prefix)
 {
     return chr_iter_valid(it) && slice_has_prefix(chr_iter_key(it), prefix);
-}
-
-void cmd_keys(request *r)
-{
-    store_iter *it;
-    slice       pattern = r->args[1], prefix = glob_prefix(pattern);
-    buf         found = { 0 }, *out = r->out;
-    size_t      n = 0;
-    chr_status  st = iterate(r, pattern, chr_bytes(NULL, 0), &it);
-    if (st != CHR_OK) {
-        reply_status(r, st);
-        return;
-    }
-    r->out = &found; /* the number of keys comes first, and is known last */
-    for (; within(it, prefix) && found.len < KEYS_BYTES_MAX; chr_iter_next(it)) {
-        if (!glob_match(pattern, chr_iter_key(it))) continue;
-        reply_key(r, chr_iter_key(it));
-        n++;
-    }
-    bool more = within(it, prefix);
-    st = chr_iter_status(it);
-    r->out = out;
-    if (st != CHR_OK) {
-        reply_status(r, st);
-    } else if (more) {
-        reply_error(r, "ERR more than %d bytes of keys match; use SCAN", KEYS_BYTES_MAX);
-    } else {
-        reply_array(r, n);
-        if (!buf_append_slice(out, buf_slice(&found))) r->no_memory = true;
-    }
-    chr_iter_free(it);
-    chr_buf_free(&found);
 }
 
 void cmd_scan(request *r)

@@ -90,7 +90,11 @@ void cmd_object(request *r)
 
 enum { STEPS_MAX = 64 };
 
-static uint8_t high_byte(const buf *last, size_t n) { return (uint8_t)last->data[n]; }
+static uint8_t high_byte(const buf *last, size_t n)
+{
+    assert(n < last->len && last->data);
+    return (uint8_t)last->data[n];
+}
 
 static size_t common_prefix(slice a, slice b)
 {

@@ -40,8 +40,9 @@ command_fn cmd_append, cmd_getrange, cmd_setrange, cmd_lcs;
 command_fn cmd_incr, cmd_decr, cmd_incrby, cmd_decrby, cmd_incrbyfloat;
 command_fn cmd_expire, cmd_pexpire, cmd_expireat, cmd_pexpireat, cmd_ttl, cmd_pttl, cmd_expiretime, cmd_pexpiretime,
     cmd_persist;
-command_fn cmd_del, cmd_exists, cmd_type, cmd_rename, cmd_renamenx, cmd_keys, cmd_scan, cmd_dbsize, cmd_flushall;
+command_fn cmd_del, cmd_exists, cmd_type, cmd_rename, cmd_renamenx, cmd_scan, cmd_dbsize, cmd_flushall;
 command_fn cmd_setbit, cmd_getbit, cmd_bitcount, cmd_bitpos, cmd_bitop, cmd_bitfield, cmd_bitfield_ro;
+command_fn cmd_keys, cmd_range, cmd_prefix, cmd_countrange, cmd_delrange;
 command_fn cmd_object, cmd_randomkey, cmd_copy, cmd_dump, cmd_restore;
 command_fn cmd_info, cmd_command, cmd_config, cmd_compact, cmd_save, cmd_debug, cmd_time, cmd_shutdown;
 

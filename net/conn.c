@@ -56,6 +56,7 @@ conn *conn_new(reactor *r, int fd)
 
 void conn_free(conn *c)
 {
+    if (c->job) job_free(c->job);
     chr_buf_free(&c->in);
     chr_buf_free(&c->out);
     chr_buf_free(&c->session.name);
@@ -97,7 +98,7 @@ static void die(conn *c)
         r->conns = c->next;
     if (c->next) c->next->prev = c->prev;
     atomic_fetch_sub(&r->server->clients, 1);
-    if (c->job) return;
+    if (c->job && !c->parked) return;
     c->next = r->dead;
     r->dead = c;
 }
@@ -280,17 +281,45 @@ static void run_command(conn *c)
     if (r.no_memory || !note_reply(c, at, r.seq)) die(c);
 }
 
-void conn_finish_job(conn *c, job *j)
+/* False: it could not be. */
+static bool take_piece(conn *c, job *j)
 {
     size_t at = c->out.len;
+    if (j->request.no_memory || !buf_append_slice(&c->out, buf_slice(&j->out))) return false;
+    j->out.len = 0;
+    if (j->noted) return true;
+    j->noted = true;
+    return note_reply(c, at, j->request.seq);
+}
+
+void conn_finish_job(conn *c, job *j)
+{
     c->job = NULL;
     if (c->dead) {
         c->next = c->reactor->dead;
         c->reactor->dead = c;
+    } else if (j->noted && c->session.closing) { /* an error has taken the place of the reply meanwhile */
+    } else if (!take_piece(c, j)) {
+        die(c);
+    } else if (j->request.rest) {
+        c->job = j;
+        c->parked = true;
         return;
     }
-    if (j->request.no_memory || !buf_append_slice(&c->out, buf_slice(&j->out)) || !note_reply(c, at, j->request.seq))
-        die(c);
+    job_free(j);
+}
+
+/* What is parked goes on when there is room. */
+static void resume_job(conn *c)
+{
+    if (!c->parked || c->out.len - c->out_at >= OUT_PAUSE) return;
+    c->parked = false;
+    if (!c->session.closing) {
+        workers_add(c->reactor->server->workers, c->job);
+        return;
+    }
+    job_free(c->job);
+    c->job = NULL;
 }
 
 /* Parses and runs what has come. False: dead. */
@@ -360,6 +389,7 @@ void conn_turn(conn *c, uint32_t events)
     } while (!c->job && !blocked && !c->session.closing && c->in.len - c->in_at > 0 &&
              c->in.len - c->in_at >= c->in_need && c->session.protocol != PROTOCOL_UNKNOWN &&
              c->out.len - c->out_at < OUT_PAUSE && c->in_need == 0);
+    resume_job(c);
     bool unsent = c->out_at < c->out.len;
     if (!unsent && !c->job && (c->session.closing || (c->in_end && (c->in.len == c->in_at || c->in_need)))) {
         (void)shutdown(c->fd, SHUT_WR);

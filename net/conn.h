@@ -44,13 +44,15 @@ struct conn {
     size_t    n_holds, cap_holds, first_hold;
     uint64_t  replies;
     arguments args;
-    job      *job; /* at a worker */
+    job      *job;    /* at a worker, or parked */
+    bool      parked; /* the job has more to say once the client has taken what was said */
     bool      dead;
 };
 
 conn *conn_new(reactor *r, int fd);
 /* Events of epoll; 0 when an acknowledgement or a worker's answer may let it go on. May end in `dead`. */
 void conn_turn(conn *c, uint32_t events);
+/* Takes the job over, which has come back from its worker. */
 void conn_finish_job(conn *c, job *j);
 void conn_free(conn *c);
 

@@ -90,6 +90,7 @@ void reply_error(request *r, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    for (size_t n = strlen(text); n > 0 && (text[n - 1] == '\r' || text[n - 1] == '\n');) text[--n] = 0;
     for (char *p = text; *p; p++)
         if (*p == '\r' || *p == '\n') *p = ' '; /* an error is one line */
     if (!request_is_line(r)) put(r, "-", 1);

@@ -35,7 +35,23 @@ typedef struct request {
     bool           on_worker;
     bool           deferred;  /* a reactor's handler wants to run again on a worker; nothing was answered */
     bool           no_memory; /* the reply could not be written: the connection is closed */
+    void          *rest;      /* of a reply in pieces, see request_goes_on; NULL: it is complete */
+    void (*rest_free)(void *rest);
 } request;
+
+/* For replies of any length: a handler on a worker writes a piece, keeps what it needs for the others in `rest`, and is called
+ * again, with that in r->rest, when the client has taken so much that it is worth it. All pieces depend on the first one's seq. When
+ * the reply is complete, or cannot be finished (no_memory), or nobody waits for it any more, `rest` is freed. */
+static inline void request_goes_on(request *r, void *rest, void (*rest_free)(void *))
+{
+    r->rest = rest;
+    r->rest_free = rest_free;
+}
+static inline void request_is_complete(request *r)
+{
+    if (r->rest) r->rest_free(r->rest);
+    r->rest = NULL;
+}
 
 static inline void request_saw(request *r, uint64_t seq)
 {

@@ -144,7 +144,6 @@ static void take_finished(reactor *r)
         job  *next = j->next;
         conn *c = j->conn;
         conn_finish_job(c, j);
-        job_free(j);
         conn_turn(c, 0);
         j = next;
     }

@@ -42,6 +42,7 @@ job *job_new(conn *c, const request *r)
 
 void job_free(job *j)
 {
+    request_is_complete(&j->request);
     free(j->args);
     chr_buf_free(&j->bytes);
     chr_buf_free(&j->out);

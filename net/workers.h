@@ -13,6 +13,7 @@ struct job {
     buf     bytes; /* of the arguments */
     slice  *args;
     buf     out;
+    bool    noted; /* the connection knows of its reply, of which this is a further piece */
 };
 
 /* NULL: no memory. Copies the arguments. */
