@@ -187,6 +187,8 @@ static void turn(reactor *r, struct epoll_event *events, int n)
     if (r->held) {
         store_request_ack(r->server->store);
         wake_held(r);
+        /* Commands that had waited for room may have run, and be held in their turn. */
+        if (r->held) store_request_ack(r->server->store);
     }
     bury(r);
 }

@@ -159,6 +159,33 @@ static void a_pipeline_is_answered_in_order(void **state)
     redisFree(c);
 }
 
+/* Commands behind a reply that fills the buffer run when it has been sent, perhaps with nothing else to wake the reactor. */
+static void what_waited_for_room_is_acknowledged_too(void **state)
+{
+    enum { ROUNDS = 200, BYTES = 60000, GETS = 20 };
+    redisContext *c = client(*state);
+    char         *value = calloc(1, BYTES);
+    assert_non_null(value);
+    struct timeval limit = { .tv_sec = 60 };
+    int            room = 4 << 20; /* so that all can be sent at once */
+    assert_int_equal(redisSetTimeout(c, limit), REDIS_OK);
+    assert_int_equal(setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room), 0);
+    freeReplyObject(redisCommand(c, "SET full %b", value, (size_t)BYTES));
+    for (int i = 0; i < ROUNDS; i++) {
+        redisAppendCommand(c, "SET a %d", i);
+        for (int k = 0; k < GETS; k++) redisAppendCommand(c, "GET full");
+        redisAppendCommand(c, "SET b %d", i);
+        for (int k = 0; k < GETS + 2; k++) {
+            redisReply *r = NULL;
+            if (redisGetReply(c, (void **)&r) != REDIS_OK) fail_msg("round %d, reply %d: %s", i, k, c->errstr);
+            assert_int_equal(r->type, k > 0 && k <= GETS ? REDIS_REPLY_STRING : REDIS_REPLY_STATUS);
+            freeReplyObject(r);
+        }
+    }
+    free(value);
+    redisFree(c);
+}
+
 static void values_in_chunks_go_in_and_out(void **state)
 {
     enum { BYTES = 9 * 1000 * 1000 };
@@ -333,6 +360,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(commands_answer_what_redis_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(a_pipeline_is_answered_in_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_waited_for_room_is_acknowledged_too, setup, teardown),
         cmocka_unit_test_setup_teardown(values_in_chunks_go_in_and_out, setup, teardown),
         cmocka_unit_test_setup_teardown(a_scan_misses_nothing_while_keys_come_and_go, setup, teardown),
         cmocka_unit_test_setup_teardown(one_clients_long_request_delays_nobody, setup, teardown),
