@@ -30,13 +30,7 @@ void cmd_reset(request *r)
 
 void cmd_select(request *r)
 {
-    int64_t index;
-    if (!parse_int64(r->args[1], &index))
-        reply_error(r, "ERR value is not an integer or out of range");
-    else if (index != 0)
-        reply_error(r, "ERR DB index is out of range");
-    else
-        reply_ok(r);
+    if (argument_database(r, r->args[1])) reply_ok(r);
 }
 
 static bool set_name(request *r, slice name)
@@ -92,33 +86,55 @@ void cmd_hello(request *r)
     reply_array(r, 0);
 }
 
+static void client_info(request *r)
+{
+    buf text = { 0 };
+    buf_printf(&text, "id=%llu addr=%s name=%.*s resp=%d\n", (unsigned long long)r->session->id, r->session->address,
+               (int)r->session->name.len, r->session->name.data ? r->session->name.data : "", r->session->resp);
+    reply_verbatim(r, buf_slice(&text));
+    chr_buf_free(&text);
+}
+
 void cmd_client(request *r)
 {
-    slice what = r->args[1];
-    if (argument_is(what, "id") && r->n == 2) {
-        reply_integer(r, (int64_t)r->session->id);
-    } else if (argument_is(what, "getname") && r->n == 2) {
+    static const subcommand known[] = { { "id", 2 },
+                                        { "getname", 2 },
+                                        { "info", 2 },
+                                        { "setname", 3 },
+                                        { "setinfo", 4 } };
+    enum { ID, GETNAME, INFO, SETNAME, SETINFO, COUNT };
+    switch (find_subcommand(r, known, COUNT)) {
+    case ID: reply_integer(r, (int64_t)r->session->id); break;
+    case GETNAME:
         if (r->session->name.len)
             reply_value(r, buf_slice(&r->session->name));
         else
             reply_null(r);
-    } else if (argument_is(what, "setname") && r->n == 3) {
+        break;
+    case INFO: client_info(r); break;
+    case SETNAME:
         if (set_name(r, r->args[2])) reply_ok(r);
-    } else if (argument_is(what, "setinfo") && r->n == 4) {
+        break;
+    case SETINFO:
         if (argument_is(r->args[2], "lib-name") || argument_is(r->args[2], "lib-ver"))
             reply_ok(r);
         else
             reply_error(r, "ERR Unrecognized option '%.*s'", (int)(r->args[2].len < 64 ? r->args[2].len : 64),
                         r->args[2].data);
-    } else if (argument_is(what, "info") && r->n == 2) {
-        buf text = { 0 };
-        buf_printf(&text, "id=%llu addr=%s name=%.*s resp=%d\n", (unsigned long long)r->session->id,
-                   r->session->address, (int)r->session->name.len, r->session->name.data ? r->session->name.data : "",
-                   r->session->resp);
-        reply_verbatim(r, buf_slice(&text));
-        chr_buf_free(&text);
-    } else {
-        reply_error(r, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try CLIENT HELP.",
-                    (int)(what.len < 64 ? what.len : 64), what.data);
+        break;
+    default: break; /* answered */
     }
+}
+
+/* There are no replicas to wait for. */
+void cmd_wait(request *r)
+{
+    int64_t replicas, timeout;
+    if (!argument_integer(r, r->args[1], &replicas)) return;
+    if (!parse_int64(r->args[2], &timeout))
+        reply_error(r, "ERR timeout is not an integer or out of range");
+    else if (timeout < 0)
+        reply_error(r, "ERR timeout is negative");
+    else
+        reply_integer(r, 0);
 }

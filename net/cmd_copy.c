@@ -12,15 +12,10 @@ enum { BIG_VALUE = 1 << 20 }; /* more takes long enough to keep others waiting *
 static bool parse_copy_options(request *r, bool *replace)
 {
     for (size_t i = 3; i < r->n; i++) {
-        int64_t index;
         if (argument_is(r->args[i], "replace")) {
             *replace = true;
         } else if (argument_is(r->args[i], "db") && i + 1 < r->n) {
-            if (!argument_integer(r, r->args[++i], &index)) return false;
-            if (index != 0) {
-                reply_error(r, "ERR DB index is out of range");
-                return false;
-            }
+            if (!argument_database(r, r->args[++i])) return false;
         } else {
             reply_error(r, "ERR syntax error");
             return false;

@@ -117,6 +117,11 @@ void cmd_scan(request *r)
     buf     found = { 0 }, start = { 0 }, *out = r->out;
     size_t  n = 0;
     char    cursor[32] = "0";
+    switch (cursors_find(&r->server->cursors, r->args[1], &start)) {
+    case CURSOR_START: break;
+    case CURSOR_FOUND: from = buf_slice(&start); break;
+    case CURSOR_BAD: reply_error(r, "ERR invalid cursor"); return;
+    }
     for (size_t i = 2; i < r->n; i += 2) {
         bool last = i + 1 == r->n;
         if (!last && argument_is(r->args[i], "match")) {
@@ -124,26 +129,18 @@ void cmd_scan(request *r)
         } else if (!last && argument_is(r->args[i], "type")) {
             strings = argument_is(r->args[i + 1], "string");
         } else if (!last && argument_is(r->args[i], "count")) {
-            if (!parse_int64(r->args[i + 1], &count)) {
-                reply_error(r, "ERR value is not an integer or out of range");
-                return;
-            }
+            if (!argument_integer(r, r->args[i + 1], &count)) goto out;
             if (count < 1) {
                 reply_error(r, "ERR syntax error");
-                return;
+                goto out;
             }
         } else {
             reply_error(r, "ERR syntax error");
-            return;
+            goto out;
         }
     }
-    switch (cursors_find(&r->server->cursors, r->args[1], &start)) {
-    case CURSOR_START: break;
-    case CURSOR_FOUND: from = buf_slice(&start); break;
-    case CURSOR_BAD: reply_error(r, "ERR invalid cursor"); return;
-    }
     store_iter *it;
-    slice       prefix = glob_prefix(pattern);
+    const slice prefix = glob_prefix(pattern);
     chr_status  st = iterate(r, pattern, from, &it);
     if (st != CHR_OK) {
         reply_status(r, st);

@@ -46,26 +46,16 @@ static void reply_help(request *r)
 
 void cmd_object(request *r)
 {
-    static const char *const names[] = { "encoding", "freq", "idletime", "refcount" };
-    enum { ENCODING, FREQ, IDLETIME, REFCOUNT, UNKNOWN };
-    slice    name = r->args[1];
+    static const subcommand known[] = {
+        { "encoding", 3 }, { "freq", 3 }, { "help", 2 }, { "idletime", 3 }, { "refcount", 3 },
+    };
+    enum { ENCODING, FREQ, HELP, IDLETIME, REFCOUNT, COUNT };
     uint64_t seq = 0;
     looked   l = { .encoding = "" };
-    int      which = ENCODING;
-    if (argument_is(name, "help")) {
-        if (r->n == 2)
-            reply_help(r);
-        else
-            reply_wrong_subcommand_arity(r, "help");
-        return;
-    }
-    while (which < UNKNOWN && !argument_is(name, names[which])) which++;
-    if (which == UNKNOWN) {
-        reply_unknown_subcommand(r);
-        return;
-    }
-    if (r->n != 3) {
-        reply_wrong_subcommand_arity(r, names[which]);
+    int      which = find_subcommand(r, known, COUNT);
+    if (which < 0) return;
+    if (which == HELP) {
+        reply_help(r);
         return;
     }
     chr_status st = store_visit(r->store, r->args[2], look, &l, &seq);

@@ -45,38 +45,43 @@ static void reply_command_docs(request *r, const command *c)
     reply_value(r, chr_str(c->arguments));
 }
 
+/* All commands, or those that are named; `docs`: only known ones, each with its name before it. */
+static void reply_commands(request *r, bool docs)
+{
+    size_t n = r->n > 2 ? r->n - 2 : command_count, found = 0;
+    for (size_t i = 0; i < n; i++) found += r->n <= 2 || command_find(r->args[i + 2]);
+    if (docs)
+        reply_map(r, found);
+    else
+        reply_array(r, n);
+    for (size_t i = 0; i < n; i++) {
+        const command *c = r->n > 2 ? command_find(r->args[i + 2]) : &command_table[i];
+        if (docs && c)
+            reply_command_docs(r, c);
+        else if (c)
+            reply_command_info(r, c);
+        else if (!docs)
+            reply_null(r);
+    }
+}
+
 void cmd_command(request *r)
 {
-    if (r->n == 1) {
-        reply_array(r, command_count);
-        for (size_t i = 0; i < command_count; i++) reply_command_info(r, &command_table[i]);
-    } else if (argument_is(r->args[1], "count") && r->n == 2) {
-        reply_integer(r, (int64_t)command_count);
-    } else if (argument_is(r->args[1], "list") && r->n == 2) {
+    static const subcommand known[] = { { "count", 2 }, { "docs", -2 }, { "info", -2 }, { "list", -2 } };
+    enum { COUNT_COMMANDS, DOCS, INFO, LIST, COUNT };
+    switch (r->n == 1 ? INFO : find_subcommand(r, known, COUNT)) {
+    case COUNT_COMMANDS: reply_integer(r, (int64_t)command_count); break;
+    case DOCS: reply_commands(r, true); break;
+    case INFO: reply_commands(r, false); break;
+    case LIST:
+        if (r->n > 2) {
+            reply_error(r, "ERR syntax error");
+            break;
+        }
         reply_array(r, command_count);
         for (size_t i = 0; i < command_count; i++) reply_value(r, chr_str(command_table[i].name));
-    } else if (argument_is(r->args[1], "info")) {
-        size_t n = r->n > 2 ? r->n - 2 : command_count;
-        reply_array(r, n);
-        for (size_t i = 0; i < n; i++) {
-            const command *c = r->n > 2 ? command_find(r->args[i + 2]) : &command_table[i];
-            if (c)
-                reply_command_info(r, c);
-            else
-                reply_null(r);
-        }
-    } else if (argument_is(r->args[1], "docs")) {
-        size_t known = 0;
-        for (size_t i = 2; i < r->n; i++) known += command_find(r->args[i]) != NULL;
-        reply_map(r, r->n > 2 ? known : command_count);
-        for (size_t i = 0; i < (r->n > 2 ? r->n - 2 : command_count); i++) {
-            const command *c = r->n > 2 ? command_find(r->args[i + 2]) : &command_table[i];
-            if (c) reply_command_docs(r, c);
-        }
-    } else {
-        slice what = r->args[1];
-        reply_error(r, "ERR unknown subcommand '%.*s'. Try COMMAND HELP.", (int)(what.len < 64 ? what.len : 64),
-                    what.data);
+        break;
+    default: break; /* answered */
     }
 }
 
@@ -172,12 +177,9 @@ void cmd_info(request *r)
 
 void cmd_config(request *r)
 {
-    char databases[] = "1", port[16], clients[16];
-    if (!argument_is(r->args[1], "get") || r->n < 3) {
-        reply_error(r, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try CONFIG HELP.",
-                    (int)(r->args[1].len < 64 ? r->args[1].len : 64), r->args[1].data);
-        return;
-    }
+    static const subcommand known[] = { { "get", -3 } };
+    char                    databases[] = "1", port[16], clients[16];
+    if (find_subcommand(r, known, 1) < 0) return;
     snprintf(port, sizeof port, "%s", strrchr(r->server->address, ':') + 1);
     snprintf(clients, sizeof clients, "%u", r->server->options.max_clients ? r->server->options.max_clients : 10000);
     const struct {
@@ -228,6 +230,7 @@ void cmd_save(request *r)
     }
     chr_status st = env_mkdir(db_env(store_db(r->store)), all);
     if (st == CHR_OK || st == CHR_EXISTS) st = chr_checkpoint(r->store, dir);
+    if (st == CHR_OK) r->server->saved_ms = ms;
     if (st != CHR_OK)
         reply_status(r, st);
     else if (argument_is(r->args[0], "bgsave"))
@@ -235,6 +238,8 @@ void cmd_save(request *r)
     else
         reply_ok(r);
 }
+
+void cmd_lastsave(request *r) { reply_integer(r, r->server->saved_ms / 1000); }
 
 enum { SLEEP_MAX = 3600 };
 

@@ -62,6 +62,7 @@ const command command_table[] = {
       "Adds to a number with a fraction." },
     { "info", -1, 0, 0, 0, 0, cmd_info, "[section [section ...]]", "Describes the server." },
     { "keys", 2, CMD_READ | CMD_SLOW, 0, 0, 0, cmd_keys, "pattern", "Lists the keys that match." },
+    { "lastsave", 1, CMD_FAST, 0, 0, 0, cmd_lastsave, "", "Tells when the last checkpoint was made." },
     { "lcs", -3, CMD_READ | CMD_SLOW, 1, 2, 1, cmd_lcs,
       "key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
       "Finds the longest common subsequence of two values." },
@@ -117,6 +118,7 @@ const command command_table[] = {
     { "ttl", 2, CMD_READ | CMD_FAST, 1, 1, 1, cmd_ttl, "key", "Tells the seconds a key has left." },
     { "type", 2, CMD_READ | CMD_FAST, 1, 1, 1, cmd_type, "key", "Tells what kind of value a key has." },
     { "unlink", -2, CMD_WRITE | CMD_FAST, 1, -1, 1, cmd_del, "key [key ...]", "Deletes keys, all or none." },
+    { "wait", 3, 0, 0, 0, 0, cmd_wait, "numreplicas timeout", "Tells that no replica has anything." },
 };
 const size_t command_count = sizeof command_table / sizeof *command_table;
 

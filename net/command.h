@@ -27,13 +27,9 @@ struct command {
 extern const command command_table[];
 extern const size_t  command_count;
 const command       *command_find(slice name); /* NULL: unknown */
-static inline bool   command_arity_fits(const command *c, size_t n)
-{
-    return c->arity >= 0 ? n == (size_t)c->arity : n >= (size_t)-c->arity;
-}
-void reply_unknown_command(request *r);
+void                 reply_unknown_command(request *r);
 
-command_fn cmd_ping, cmd_echo, cmd_hello, cmd_quit, cmd_select, cmd_client, cmd_reset;
+command_fn cmd_ping, cmd_echo, cmd_hello, cmd_quit, cmd_select, cmd_client, cmd_reset, cmd_wait;
 command_fn cmd_set, cmd_setnx, cmd_setex, cmd_psetex, cmd_get, cmd_getset, cmd_getdel, cmd_getex, cmd_mget, cmd_mset,
     cmd_msetnx, cmd_strlen;
 command_fn cmd_append, cmd_getrange, cmd_setrange, cmd_lcs;
@@ -44,6 +40,6 @@ command_fn cmd_del, cmd_exists, cmd_type, cmd_rename, cmd_renamenx, cmd_scan, cm
 command_fn cmd_setbit, cmd_getbit, cmd_bitcount, cmd_bitpos, cmd_bitop, cmd_bitfield, cmd_bitfield_ro;
 command_fn cmd_keys, cmd_range, cmd_prefix, cmd_countrange, cmd_delrange;
 command_fn cmd_object, cmd_randomkey, cmd_copy, cmd_dump, cmd_restore;
-command_fn cmd_info, cmd_command, cmd_config, cmd_compact, cmd_save, cmd_debug, cmd_time, cmd_shutdown;
+command_fn cmd_info, cmd_command, cmd_config, cmd_compact, cmd_save, cmd_lastsave, cmd_debug, cmd_time, cmd_shutdown;
 
 #endif

@@ -260,7 +260,7 @@ static void run_command(conn *c)
     atomic_fetch_add_explicit(&srv->commands_run, 1, memory_order_relaxed);
     if (!r.command) {
         reply_unknown_command(&r);
-    } else if (!command_arity_fits(r.command, r.n)) {
+    } else if (!arity_fits(r.command->arity, r.n)) {
         reply_wrong_arity(&r);
     } else {
         atomic_fetch_add_explicit(&srv->calls[r.command - command_table], 1, memory_order_relaxed);

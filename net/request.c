@@ -103,21 +103,6 @@ void reply_wrong_arity(request *r)
     reply_error(r, "ERR wrong number of arguments for '%s' command", r->command->name);
 }
 
-void reply_wrong_subcommand_arity(request *r, const char *subcommand)
-{
-    reply_error(r, "ERR wrong number of arguments for '%s|%s' command", r->command->name, subcommand);
-}
-
-void reply_unknown_subcommand(request *r)
-{
-    char   name[32] = "";
-    slice  what = r->args[1];
-    size_t n = strlen(r->command->name);
-    for (size_t i = 0; i < n && i < sizeof name - 1; i++) name[i] = (char)toupper((unsigned char)r->command->name[i]);
-    reply_error(r, "ERR unknown subcommand '%.*s'. Try %s HELP.", (int)(what.len < 128 ? what.len : 128), what.data,
-                name);
-}
-
 void reply_status(request *r, chr_status st)
 {
     switch (st) {
@@ -133,11 +118,39 @@ bool argument_is(slice arg, const char *word)
     return arg.len == strlen(word) && strncasecmp(arg.data, word, arg.len) == 0;
 }
 
+int find_subcommand(request *r, const subcommand *known, int n)
+{
+    char   name[32] = "";
+    slice  what = r->args[1];
+    size_t len = strlen(r->command->name);
+    for (int i = 0; i < n; i++) {
+        if (!argument_is(what, known[i].name)) continue;
+        if (arity_fits(known[i].arity, r->n)) return i;
+        reply_error(r, "ERR wrong number of arguments for '%s|%s' command", r->command->name, known[i].name);
+        return -1;
+    }
+    for (size_t i = 0; i < len && i < sizeof name - 1; i++) name[i] = (char)toupper((unsigned char)r->command->name[i]);
+    reply_error(r, "ERR unknown subcommand '%.*s'. Try %s HELP.", (int)(what.len < 128 ? what.len : 128), what.data,
+                name);
+    return -1;
+}
+
 bool argument_integer(request *r, slice arg, int64_t *value)
 {
     if (parse_int64(arg, value)) return true;
     reply_error(r, "ERR value is not an integer or out of range");
     return false;
+}
+
+bool argument_database(request *r, slice arg)
+{
+    int64_t index;
+    if (!argument_integer(r, arg, &index)) return false;
+    if (index < INT32_MIN || index > INT32_MAX)
+        reply_error(r, "ERR value is out of range, value must between %d and %d", INT32_MIN, INT32_MAX);
+    else if (index != 0)
+        reply_error(r, "ERR DB index is out of range");
+    return index == 0;
 }
 
 bool range_within(int64_t start, int64_t end, uint64_t size, uint64_t *from, uint64_t *count)

@@ -81,16 +81,24 @@ void reply_verbatim(request *r, slice text); /* text for people */
 /* `format` begins with the code: "ERR ...". */
 void reply_error(request *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void reply_wrong_arity(request *r);
-void reply_wrong_subcommand_arity(request *r, const char *subcommand);
-void reply_unknown_subcommand(request *r); /* the first argument */
 /* The error that belongs to a status, with the thread's message. */
 void reply_status(request *r, chr_status st);
 /* Reply of a key, as it is in lists of the line protocol: one item a line. */
 static inline void reply_key(request *r, slice key) { reply_value(r, key); }
 
+/* For commands whose first argument says which. */
+typedef struct subcommand {
+    const char *name;  /* lower case */
+    int         arity; /* as in the table of commands: with the names of command and subcommand */
+} subcommand;
+static inline bool arity_fits(int arity, size_t n) { return arity >= 0 ? n == (size_t)arity : n >= (size_t)-arity; }
+/* Its place among the `n` that are known; -1: an error was written. */
+int find_subcommand(request *r, const subcommand *known, int n);
+
 bool argument_is(slice arg, const char *word); /* without regard to case */
 /* False: an error was written. */
 bool argument_integer(request *r, slice arg, int64_t *value);
+bool argument_database(request *r, slice arg); /* there is number 0 */
 /* Of `size` things those from `start` to `end`, which is one of them; negative ones count from behind. False: there are none. */
 bool range_within(int64_t start, int64_t end, uint64_t size, uint64_t *from, uint64_t *count);
 /* Some commands find nothing in such a range even if both ends lie before the first. */

@@ -277,6 +277,7 @@ chr_status server_start(store *st, const server_options *options, server **out)
     s->store = st;
     s->options = *options;
     s->started_ms = store_now_ms(st);
+    s->saved_ms = s->started_ms;
     s->n_reactors = options->threads ? options->threads : cpus > 0 ? (unsigned)cpus : 1;
     if (s->n_reactors > REACTORS_MAX) s->n_reactors = REACTORS_MAX;
     cursors_init(&s->cursors);

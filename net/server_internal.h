@@ -36,6 +36,7 @@ struct server {
     workers          *workers;
     cursors           cursors;
     atomic_bool       stopping;
+    _Atomic(int64_t)  saved_ms; /* when the last checkpoint was made; before the first, the start */
     _Atomic(uint64_t) next_id, clients, connections, commands_run, rejected;
     _Atomic(uint64_t) calls[COMMANDS_MAX]; /* by place in the table */
 };

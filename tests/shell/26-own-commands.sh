@@ -161,7 +161,7 @@ for s in slow[2:]:
         assert s.reply() == VALUE
     assert s.reply() == b"PONG"
 grown = (peak() - before) // 1024
-assert grown < 100, "%d MiB of memory for replies of 300 MB" % grown
+assert grown < 256, "%d MiB of memory for replies of 1200 MB" % grown   # the block cache is part of it
 assert c("DBSIZE") == 0
 EOF
 
