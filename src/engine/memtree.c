@@ -149,8 +149,8 @@ static unsigned count_equal_before(const node *n, bool leaf, uint64_t order, uns
 {
     unsigned end = pos, count = count_of(order);
     while (end < count && LOAD(n->prefix[slot_at(order, end)]) == prefix) end++;
-    while (pos < end) {
-        unsigned         mid = (pos + end) / 2;
+    /* The first one first: of a key that is written often there are many versions, and most readers want the newest. */
+    for (unsigned mid = pos; pos < end; mid = (pos + end) / 2) {
         const mem_entry *e = start_at(n, leaf, order, mid);
         if (leaf) __builtin_prefetch((const char *)(const void *)e + 64); /* for who reads the value */
         if (!e || is_before(e, b))
