@@ -78,14 +78,21 @@ chr_status db_background_status(db *d)
     return d->background == CHR_OK ? CHR_OK : chr_fail(d->background, "%s", d->background_text);
 }
 
+/* Whether, after a failure, the manifest is as it was before. */
+static bool retry_manifest(chr_status st) { return st == CHR_NO_MEMORY || st == CHR_NO_SPACE; }
+
 /* The manifest grows by every edit; now and then it is begun anew with just what is there. edit_mu held. */
 static void roll_manifest(db *d, const version *v, uint64_t log_no, uint64_t flushed_seq)
 {
     manifest *next;
     uint64_t  old_no = manifest_no(d->manifest);
     if (manifest_bytes(d->manifest) < MANIFEST_ROLL_BYTES) return;
-    if (!chr_ok(manifest_create(d->env, d->dir, db_new_file_no(d), v, log_no, flushed_seq, &next))) {
+    chr_status st = manifest_create(d->env, d->dir, db_new_file_no(d), v, log_no, flushed_seq, &next);
+    if (!chr_ok(st)) {
         log_line(LOG_WARN, "engine", "could not begin a new manifest", "reason=\"%s\"", chr_message());
+        if (retry_manifest(st)) return;
+        d->manifest_failed = true;
+        db_background_failed(d, st);
         return;
     }
     file_path old = path_of(d->dir, FILE_MANIFEST, old_no);
@@ -113,7 +120,12 @@ chr_status db_install(db *d, const version_edit *edit, bool drop_oldest_mem)
     /* Versions change only under edit_mu, so this one stays current until we replace it. */
     view      *base = db_view_take(d);
     chr_status st = version_apply(base->version, edit, &next);
-    if (chr_ok(st)) st = manifest_append(d->manifest, edit);
+    if (chr_ok(st) && d->manifest_failed)
+        st = chr_fail(CHR_IO, "the manifest cannot be written since an earlier failure");
+    if (chr_ok(st)) {
+        st = manifest_append(d->manifest, edit);
+        d->manifest_failed = !chr_ok(st) && !retry_manifest(st);
+    }
     if (!chr_ok(st)) goto out;
     if (edit->log_no) {
         d->log_no = edit->log_no;

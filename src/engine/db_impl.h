@@ -64,6 +64,7 @@ struct db {
 
     pthread_mutex_t edit_mu;
     manifest       *manifest;
+    bool            manifest_failed;     /* nobody knows what the next opening would read: no more edits; edit_mu */
     uint64_t        log_no, flushed_seq; /* as the manifest has them; edit_mu */
 
     pthread_mutex_t    mu;

@@ -42,9 +42,11 @@ static chr_status write_record(manifest *m)
     memset(m->scratch.data + m->scratch.len, 0, size - m->scratch.len);
     manifest_record_seal(m->scratch.data, payload, m->no, m->end);
     chr_status st = env_pwrite(m->file, m->scratch.data, size, m->end);
-    if (chr_ok(st)) st = env_sync(m->file);
-    if (chr_ok(st)) m->end += size;
-    return st;
+    if (!chr_ok(st)) return st;
+    /* Whatever the reason: the record may have reached the disk, or be lost though a later sync succeeds. */
+    if (!chr_ok(env_sync(m->file))) return chr_fail(CHR_IO, "%s", chr_message());
+    m->end += size;
+    return CHR_OK;
 }
 
 static bool begin_record(manifest *m)

@@ -56,9 +56,9 @@ struct wal {
 
     pthread_mutex_t sync_mu;
     pthread_cond_t  sync_done;
-    bool            syncing;    /* sync_mu */
-    unsigned        waiting;    /* threads that have come to wal_sync, or woken up in it, since the last sync; sync_mu */
-    unsigned        expected;   /* how many there were last time; sync_mu */
+    bool            syncing;  /* sync_mu */
+    unsigned        waiting;  /* threads that have come to wal_sync, or woken up in it, since the last sync; sync_mu */
+    unsigned        expected; /* how many there were last time; sync_mu */
     uint64_t        usual_sync; /* ns, a moving average; sync leader */
 
     pthread_mutex_t files_mu;

@@ -40,5 +40,6 @@ chr_status env_replace_file(env *e, const char *dir, const char *name, slice con
         (void)env_unlink(e, temporary);
         return st;
     }
-    return env_sync_dir(e, dir);
+    st = env_sync_dir(e, dir);
+    return chr_ok(st) ? CHR_OK : chr_fail(CHR_IO, "%s", chr_message());
 }

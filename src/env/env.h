@@ -127,7 +127,8 @@ static inline uint64_t env_random(env *e) { return e->ops->random(e); }
 
 /* Whole-file helpers over the above (env.c). */
 chr_status env_read_file(env *e, const char *path, buf *contents);
-/* Temporary file, sync, rename, sync of the directory: `path` has the old contents or the new, never others. */
+/* Temporary file, sync, rename, sync of the directory: `path` has the old contents or the new, never others. The old ones
+ * after any failure but CHR_IO; after that one, either. */
 chr_status env_replace_file(env *e, const char *dir, const char *name, slice contents);
 
 #endif

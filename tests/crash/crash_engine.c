@@ -1,289 +1,47 @@
 /* The engine against power cuts at every call that reaches the disk.
  *
- * A seeded workload (batches of puts, deletes and range deletes, syncs, flushes, compactions, snapshots, checkpoints, reopenings) runs on the
- * simulated disk, which stops dead at call k; then the power is cut in one of four ways, and what is left is opened again. For
- * every k. Each batch also writes its own number under one key, so the store itself says which batches it has: they
- * must be a prefix of all that were issued, at least as long as what was acknowledged, and every get and both directions
- * of iteration must show exactly that prefix. Some recoveries are cut off themselves, and recovered again.
+ * A seeded workload (workload.h) runs on the simulated disk, which stops dead at call k; then the power is cut in one of four ways, and
+ * what is left is opened again and checked. For every k. Some recoveries are cut off themselves, and recovered again.
  *
  * usage: crash_engine [SECONDS]     SEED= the first seed, N= crashes to do instead of SECONDS
  * A failure prints the seed, the call and the kind of loss; SEED= and CALL= run that one again. */
-#include "base/log.h"
-#include "engine/db.h"
-#include "env/sim.h"
+#include "tests/crash/workload.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-
-#define DIR "/store"
-enum { KEYS = 60, BATCHES = 90, OPS_MAX = 5, LOSSES = 4, DOUBLE_EVERY = 7 };
+enum { LOSSES = 4, DOUBLE_EVERY = 7 };
 static const char *const loss_names[LOSSES] = { "lose all", "keep all", "lose some", "tear" };
 
-typedef struct rng {
-    uint64_t s;
-} rng;
-static uint32_t rnd(rng *r, uint32_t below)
+static void name_it(uint64_t seed, uint64_t call, int loss, bool twice)
 {
-    r->s = r->s * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(r->s >> 33) % below;
-}
-
-/* What one crash is, for the message. */
-typedef struct place {
-    uint64_t seed, call;
-    int      loss;
-    bool     twice;
-} place;
-
-static void failed(const place *p, const char *what, const char *detail)
-{
-    printf("FAILED: %s (%s)\n  again with: SEED=%" PRIu64 " CALL=%" PRIu64 "   loss: %s%s\n", what, detail, p->seed,
-           p->call, loss_names[p->loss], p->twice ? ", and cut off again during recovery" : "");
-    exit(1);
-}
-
-/* ---- the model: what the first n batches make of the keys ---- */
-
-typedef struct op {
-    uint8_t  kind; /* entry_kind */
-    uint8_t  key, end;
-    uint32_t value;
-} op;
-typedef struct script {
-    op      ops[BATCHES][OPS_MAX];
-    uint8_t n_ops[BATCHES];
-    uint8_t then[BATCHES]; /* what happens after the batch */
-} script;
-
-static void key_name(char to[16], unsigned i) { snprintf(to, 16, "key%03u", i); }
-
-static size_t value_text(char *to, uint32_t v)
-{
-    size_t len = 3 + v % 300;
-    for (size_t i = 0; i < len; i++) to[i] = (char)('a' + (v + i * (v % 7)) % 26);
-    return len;
-}
-
-static void write_script(script *s, uint64_t seed)
-{
-    rng r = { seed };
-    for (int b = 0; b < BATCHES; b++) {
-        s->n_ops[b] = (uint8_t)(1 + rnd(&r, OPS_MAX));
-        for (int i = 0; i < s->n_ops[b]; i++) {
-            uint32_t kind = rnd(&r, 20);
-            op      *o = &s->ops[b][i];
-            *o = (op){ .kind = kind < 14   ? KIND_PUT
-                               : kind < 19 ? KIND_DELETE
-                                           : KIND_DELETE_RANGE,
-                       .key = (uint8_t)rnd(&r, KEYS) };
-            o->end = (uint8_t)(o->key + 1 + rnd(&r, 12));
-            o->value = rnd(&r, 1u << 30);
-        }
-        s->then[b] = (uint8_t)rnd(&r, 40);
-    }
-}
-
-typedef struct model {
-    bool     there[KEYS];
-    uint32_t value[KEYS];
-} model;
-static void model_of(model *m, const script *s, int batches)
-{
-    memset(m, 0, sizeof *m);
-    for (int b = 0; b < batches; b++)
-        for (int i = 0; i < s->n_ops[b]; i++) {
-            const op *o = &s->ops[b][i];
-            for (int k = o->key; k < (o->kind == KIND_DELETE_RANGE ? o->end : o->key + 1) && k < KEYS; k++) {
-                m->there[k] = o->kind == KIND_PUT;
-                m->value[k] = o->value;
-            }
-        }
-}
-
-/* ---- running it ---- */
-
-static db_options options_of(env *e, uint64_t seed)
-{
-    rng        r = { seed ^ 99 };
-    db_options o = { .env = e, .dir = DIR, .chr = chr_options_default(), .inline_work = true };
-    o.chr.memtable_bytes = 2048 + rnd(&r, 8192);
-    o.chr.block_bytes = 256 + rnd(&r, 512);
-    o.chr.cache_bytes = rnd(&r, 2) ? 0 : 1 << 16;
-    o.chr.sync = (chr_sync_mode)rnd(&r, 3);
-    o.chr.compression = (chr_compression)rnd(&r, 3);
-    o.chr.filter_bits = rnd(&r, 2) * 10;
-    o.l1_bytes = 4096 + rnd(&r, 8192);
-    o.table_bytes = 2048 + rnd(&r, 4096);
-    return o;
-}
-
-typedef struct progress {
-    int issued, durable; /* batches */
-} progress;
-
-/* Runs until the script ends or the disk stops. */
-static void run(env *e, const script *s, uint64_t seed, progress *done)
-{
-    db_options   o = options_of(e, seed);
-    db          *d;
-    db_snapshot *snapshot = NULL;
-    batch        b = { 0 };
-    *done = (progress){ 0 };
-    if (db_open(&o, &d) != CHR_OK) return;
-    for (int i = 0; i < BATCHES; i++) {
-        char     key[16], end[16], value[400], number[16];
-        uint64_t seq;
-        batch_clear(&b);
-        snprintf(number, sizeof number, "%d", i + 1);
-        (void)batch_put(&b, chr_str("batches"), chr_str(number));
-        for (int k = 0; k < s->n_ops[i]; k++) {
-            const op *x = &s->ops[i][k];
-            key_name(key, x->key);
-            key_name(end, x->end);
-            if (x->kind == KIND_PUT) (void)batch_put(&b, chr_str(key), chr_bytes(value, value_text(value, x->value)));
-            if (x->kind == KIND_DELETE) (void)batch_delete(&b, chr_str(key));
-            if (x->kind == KIND_DELETE_RANGE) (void)batch_delete_range(&b, chr_str(key), chr_str(end));
-        }
-        done->issued = i + 1; /* from here on it may be found */
-        if (db_apply(d, &b, &seq) != CHR_OK) break;
-        chr_status st = CHR_OK;
-        switch (s->then[i]) {
-        case 0: st = db_flush(d); break;
-        case 1: st = db_compact(d, chr_bytes(NULL, 0), chr_bytes(NULL, 0)); break;
-        case 2:
-            db_snapshot_free(d, snapshot);
-            st = db_snapshot_new(d, &snapshot);
-            break;
-        case 3:
-        case 4:
-            db_snapshot_free(d, snapshot);
-            snapshot = NULL;
-            st = db_close(d);
-            if (st == CHR_OK) done->durable = i + 1;
-            if (st == CHR_OK) st = db_open(&o, &d);
-            if (st != CHR_OK) {
-                batch_free(&b);
-                return;
-            }
-            break;
-        case 5: {
-            char dir[32];
-            snprintf(dir, sizeof dir, "/checkpoint%d", i);
-            st = db_checkpoint(d, dir);
-            break;
-        }
-        default: break;
-        }
-        if (st != CHR_OK) break;
-        if (s->then[i] % 3 == 0)
-            st = db_wait_durable(d, seq);
-        else if (o.chr.sync == CHR_SYNC_ALWAYS)
-            st = db_wait(d, seq);
-        else
-            continue;
-        if (st != CHR_OK) break;
-        done->durable = i + 1;
-    }
-    db_snapshot_free(d, snapshot);
-    if (db_close(d) == CHR_OK) done->durable = done->issued;
-    batch_free(&b);
-}
-
-/* ---- looking at what is left ---- */
-
-static void copy_value(void *arg, slice v) { (void)buf_set(arg, v); }
-
-static bool value_is(slice v, uint32_t expected)
-{
-    char text[400];
-    return slice_equal(v, chr_bytes(text, value_text(text, expected)));
-}
-
-static void check_left(env *e, const script *s, const progress *done, const place *p)
-{
-    db_options o = options_of(e, p->seed);
-    db        *d;
-    db_iter   *it;
-    buf        value = { 0 };
-    model      m;
-    if (db_open(&o, &d) != CHR_OK) failed(p, "the store does not open", chr_message());
-    chr_status st = db_get(d, NULL, chr_str("batches"), copy_value, &value, NULL);
-    if (st != CHR_OK && st != CHR_NOT_FOUND) failed(p, "a get fails", chr_message());
-    int have = st == CHR_OK && buf_append_byte(&value, 0) ? atoi(value.data) : 0;
-    if (have < done->durable) failed(p, "acknowledged batches are lost", value.data ? value.data : "none is left");
-    if (have > done->issued) failed(p, "there are batches that nobody wrote", value.data);
-    model_of(&m, s, have);
-
-    for (unsigned i = 0; i < KEYS; i++) {
-        char key[16];
-        key_name(key, i);
-        st = db_get(d, NULL, chr_str(key), copy_value, &value, NULL);
-        if (st != CHR_OK && st != CHR_NOT_FOUND) failed(p, "a get fails", chr_message());
-        if ((st == CHR_OK) != m.there[i]) failed(p, m.there[i] ? "a key is missing" : "a deleted key is back", key);
-        if (st == CHR_OK && !value_is(buf_slice(&value), m.value[i])) failed(p, "a value is wrong", key);
-    }
-    if (db_iter_new(d, NULL, chr_str("key"), chr_bytes(NULL, 0), &it) != CHR_OK)
-        failed(p, "no iterator", chr_message());
-    db_iter_first(it);
-    for (unsigned i = 0; i < KEYS; i++) {
-        char key[16];
-        if (!m.there[i]) continue;
-        key_name(key, i);
-        if (!db_iter_valid(it) || !slice_equal(db_iter_key(it), chr_str(key)))
-            failed(p, "iterating disagrees with get", key);
-        if (!value_is(db_iter_value(it), m.value[i])) failed(p, "iterating shows a wrong value", key);
-        db_iter_next(it);
-    }
-    if (db_iter_valid(it)) failed(p, "iterating shows more than there is", "forward");
-    db_iter_last(it);
-    for (unsigned i = KEYS; i-- > 0;) {
-        char key[16];
-        if (!m.there[i]) continue;
-        key_name(key, i);
-        if (!db_iter_valid(it) || !slice_equal(db_iter_key(it), chr_str(key)))
-            failed(p, "iterating backward disagrees", key);
-        db_iter_prev(it);
-    }
-    db_iter_free(it);
-    if (db_close(d) != CHR_OK) failed(p, "the store does not close", chr_message());
-    chr_buf_free(&value);
+    snprintf(again, sizeof again, "SEED=%" PRIu64 " CALL=%" PRIu64 "   loss: %s%s", seed, call, loss_names[loss],
+             twice ? ", and cut off again during recovery" : "");
 }
 
 static uint64_t crash_at(const script *s, uint64_t seed, uint64_t call, int loss, bool twice)
 {
-    place    p = { seed, call, loss, false };
     env     *e = env_sim_new(seed);
     progress done;
-    if (!e) failed(&p, "no memory", "env_sim_new");
+    name_it(seed, call, loss, twice);
+    if (!e) failed("no memory", "env_sim_new");
     env_sim_halt_at(e, call);
     run(e, s, seed, &done);
     env *left = env_sim_crash(e, seed * 31 + call, (sim_loss)loss);
-    if (!left) failed(&p, "no memory", "env_sim_crash");
+    if (!left) failed("no memory", "env_sim_crash");
     env_sim_free(e);
     uint64_t crashes = 1;
     if (twice) { /* the power fails again while it recovers */
-        p.twice = true;
         db_options o = options_of(left, seed);
         db        *d;
         env_sim_halt_at(left, env_sim_calls(left) + 1 + (call * 7 + seed) % 25);
         if (db_open(&o, &d) == CHR_OK) (void)db_close(d);
-        env *again = env_sim_crash(left, seed * 17 + call, (sim_loss)((loss + 1) % LOSSES));
-        if (!again) failed(&p, "no memory", "env_sim_crash");
+        env *second = env_sim_crash(left, seed * 17 + call, (sim_loss)((loss + 1) % LOSSES));
+        if (!second) failed("no memory", "env_sim_crash");
         env_sim_free(left);
-        left = again;
+        left = second;
         crashes++;
     }
-    check_left(left, s, &done, &p);
+    check_left(left, s, &done, seed);
     env_sim_free(left);
     return crashes;
-}
-
-static uint64_t number_of(const char *name, uint64_t otherwise)
-{
-    const char *text = getenv(name);
-    return text ? strtoull(text, NULL, 10) : otherwise;
 }
 
 int main(int argc, char **argv)
@@ -298,12 +56,12 @@ int main(int argc, char **argv)
         write_script(&s, seed);
         env     *e = env_sim_new(seed);
         progress all;
-        place    p = { seed, 0, 0, false };
-        if (!e) failed(&p, "no memory", "env_sim_new");
+        name_it(seed, 0, 0, false);
+        if (!e) failed("no memory", "env_sim_new");
         run(e, &s, seed, &all);
         if (all.issued != BATCHES || all.durable != BATCHES)
-            failed(&p, "the workload fails without a crash", chr_message());
-        check_left(e, &s, &all, &p);
+            failed("the workload fails without a crash", chr_message());
+        check_left(e, &s, &all, seed);
         uint64_t calls = env_sim_calls(e);
         env_sim_free(e);
         for (uint64_t call = only ? only : 1; call <= (only ? only : calls); call++)
