@@ -14,6 +14,6 @@ background redis-server --port 0 --databases 1 --unixsocket "$TMP/redis.sock" --
 wait_until 30 redis-cli -s "$TMP/redis.sock" ping
 start_server
 
-for seed in 1 2 3; do
-    python "$ROOT/tests/shell/like_redis.py" "$TMP/redis.sock" $seed 4000 || fail "an answer differs (seed $seed)"
+for seed in 1 2 3 4; do
+    python "$ROOT/tests/shell/like_redis.py" "$TMP/redis.sock" $seed 5000 || fail "an answer differs (seed $seed)"
 done

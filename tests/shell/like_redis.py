@@ -2,7 +2,7 @@
 
 usage: like_redis.py REDIS_SOCKET SEED COMMANDS     PORT of Chronos is in the environment
 
-The commands are random, from a seed, over few keys, so that they meet. Where an answer cannot be the same (a random key, the
+Odd seeds speak RESP2, even ones RESP3. The commands are random, from a seed, over few keys, so that they meet. Where an answer cannot be the same (a random key, the
 order of KEYS, milliseconds that pass between the two) what must hold of both is checked instead; see `same`.
 """
 import os
@@ -31,8 +31,8 @@ class Raw(resp.Client):
         line = self.input.readline()
         if not line.endswith(b"\r\n"):
             raise EOFError("the connection was closed")
-        size = int(line[1:]) if line[:1] in b"$*%" else 0
-        if line[:1] == b"$":
+        size = int(line[1:]) if line[:1] in b"$=*%" else 0
+        if line[:1] in b"$=":
             return line + (self.input.read(size + 2) if size >= 0 else b"")
         items = 2 * size if line[:1] == b"%" else size
         return line + b"".join(self.reply() for _ in range(items))
@@ -353,6 +353,10 @@ def main():
     chronos_at = ("127.0.0.1", int(os.environ["PORT"]))
     rng.seed(seed)
     redis, chronos = Raw(path), Raw(chronos_at)
+    if seed % 2 == 0:
+        for server in (redis, chronos):
+            server.send(["HELLO", 3])
+            assert server.reply().startswith(b"%")
     compare(redis, chronos, [["FLUSHALL"]])
     compare(redis, chronos, [command() for _ in range(count)])
     final_state(redis, chronos)
