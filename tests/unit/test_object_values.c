@@ -231,6 +231,25 @@ static void an_expired_object_is_absent_for_everyone(void **state)
     chr_iter_free(it);
 }
 
+static void an_iterator_has_one_moment_for_expiry(void **state)
+{
+    fixture    *f = *state;
+    const slice none = chr_bytes(NULL, 0);
+    store_iter *before, *after;
+    put_expiring(f->s, "soon", chr_str("x"), SIM_WALL_NS / 1000000 + SECOND_MS);
+    assert_int_equal(store_iter_new(f->s, NULL, OBJECT_KEY, none, none, &before), CHR_OK);
+    env_sim_set_wall(f->sim, SIM_WALL_NS + UINT64_C(2000000000));
+    assert_int_equal(store_iter_new(f->s, NULL, OBJECT_KEY, none, none, &after), CHR_OK);
+    chr_iter_first(before);
+    assert_true(chr_iter_valid(before));
+    chr_iter_last(before);
+    assert_true(chr_iter_valid(before));
+    chr_iter_first(after);
+    assert_false(chr_iter_valid(after));
+    chr_iter_free(before);
+    chr_iter_free(after);
+}
+
 static void the_chunks_of_what_has_expired_are_swept(void **state)
 {
     fixture *f = *state;
@@ -441,6 +460,7 @@ int main(void)
         ON_BOTH(a_move_takes_a_big_value_along_without_touching_its_chunks),
         ON_BOTH(a_snapshot_and_an_iterator_keep_the_chunks_of_their_moment),
         ON_BOTH(an_expired_object_is_absent_for_everyone),
+        ON(on_sim, an_iterator_has_one_moment_for_expiry),
         ON(on_sim, the_chunks_of_what_has_expired_are_swept),
         ON_BOTH(compaction_drops_what_has_expired),
         ON_BOTH(what_is_over_a_limit_changes_nothing),
