@@ -2,6 +2,7 @@
 #include "net/command.h"
 
 #include "net/server_internal.h"
+#include "net/transaction.h"
 
 void cmd_ping(request *r)
 {
@@ -23,6 +24,7 @@ void cmd_quit(request *r)
 
 void cmd_reset(request *r)
 {
+    transaction_end(r->session);
     r->session->resp = 2;
     r->session->name.len = 0;
     reply_text(r, "RESET");

@@ -1,6 +1,7 @@
 #include "net/conn.h"
 
 #include "net/server_internal.h"
+#include "net/transaction.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -60,6 +61,7 @@ void conn_free(conn *c)
     chr_buf_free(&c->in);
     chr_buf_free(&c->out);
     chr_buf_free(&c->session.name);
+    transaction_end(&c->session);
     arguments_free(&c->args);
     free(c->holds);
     free(c);
@@ -259,11 +261,15 @@ static void run_command(conn *c)
     r.command = command_find(r.args[0]);
     atomic_fetch_add_explicit(&srv->commands_run, 1, memory_order_relaxed);
     if (!r.command) {
+        transaction_spoil(&c->session);
         reply_unknown_command(&r);
     } else if (!arity_fits(r.command->arity, r.n)) {
+        transaction_spoil(&c->session);
         reply_wrong_arity(&r);
+    } else if (transaction_takes(&c->session, r.command)) {
+        transaction_queue(&r);
     } else {
-        atomic_fetch_add_explicit(&srv->calls[r.command - command_table], 1, memory_order_relaxed);
+        server_count_call(srv, r.command);
         if (r.command->flags & CMD_SLOW || (r.command->flags & CMD_WRITE && db_would_stall(store_db(srv->store))))
             r.deferred = true;
         else

@@ -70,6 +70,14 @@ void reply_null(request *r)
     put_text(r, request_is_line(r) ? "NULL\n" : r->session->resp >= 3 ? "_\r\n" : "$-1\r\n");
 }
 
+void reply_null_array(request *r)
+{
+    if (request_is_line(r) || r->session->resp >= 3)
+        reply_null(r);
+    else
+        put_text(r, "*-1\r\n");
+}
+
 void reply_array(request *r, size_t n)
 {
     if (!request_is_line(r)) put_number(r, '*', (int64_t)n);

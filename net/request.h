@@ -8,8 +8,9 @@
 #include "net/parse.h"
 #include "object/store.h"
 
-typedef struct server  server;
-typedef struct command command;
+typedef struct server      server;
+typedef struct command     command;
+typedef struct transaction transaction;
 
 typedef enum protocol { PROTOCOL_UNKNOWN, PROTOCOL_RESP, PROTOCOL_LINE } protocol;
 
@@ -21,6 +22,8 @@ typedef struct session {
     bool     closing; /* after what was answered so far */
     buf      name;
     char     address[64];
+
+    transaction *transaction; /* of MULTI or WATCH, or NULL */
 } session;
 
 typedef struct request {
@@ -75,6 +78,7 @@ void reply_text(request *r, const char *text); /* a simple string without line e
 void reply_integer(request *r, int64_t value);
 void reply_value(request *r, slice value); /* a bulk string; as it is in the line protocol */
 void reply_null(request *r);
+void reply_null_array(request *r);           /* where there could have been an array */
 void reply_array(request *r, size_t n);      /* n replies follow */
 void reply_map(request *r, size_t n);        /* n pairs follow; an array of 2n in RESP2 */
 void reply_verbatim(request *r, slice text); /* text for people */

@@ -10,7 +10,7 @@
 
 #include <stdatomic.h>
 
-enum { REACTORS_MAX = 64, COMMANDS_MAX = 128 };
+enum { REACTORS_MAX = 64, COMMANDS_MAX = 256 };
 
 /* One thread with its own epoll; owns the connections it accepted. */
 typedef struct reactor {
@@ -41,6 +41,10 @@ struct server {
     _Atomic(uint64_t) calls[COMMANDS_MAX]; /* by place in the table */
 };
 
+static inline void server_count_call(server *s, const command *c)
+{
+    atomic_fetch_add_explicit(&s->calls[c - command_table], 1, memory_order_relaxed);
+}
 void reactor_wake(reactor *r);
 
 #endif

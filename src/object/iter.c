@@ -62,8 +62,11 @@ static chr_status bounds(object_space space, slice lower, slice upper, engine_ke
 chr_status store_iter_new(store *s, const store_snapshot *snapshot, object_space space, slice lower, slice upper,
                           store_iter **out)
 {
-    engine_key  from, to;
-    chr_status  st = CHR_OK;
+    engine_key from, to;
+    chr_status st = CHR_OK;
+    const txn *t = entered(s);
+    if (t && t->changes.b.count)
+        return chr_fail(CHR_INVALID, "keys cannot be listed behind changes in the same transaction; list them before");
     store_iter *it = calloc(1, sizeof *it);
     if (!it) return chr_nomem();
     it->s = s;

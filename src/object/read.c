@@ -51,6 +51,25 @@ static chr_status look_up(store *s, const db_snapshot *at, slice key, looked *l,
     return chr_ok(st) ? l->st : st;
 }
 
+/* ---- the same as a step of the transaction that the thread has entered ---- */
+
+static chr_status visit_in(txn *t, slice key, store_visit_fn *visit, void *arg)
+{
+    record     rec;
+    chr_status st = txn_load(t, OBJECT_KEY, key, &t->raw, &rec);
+    if (chr_ok(st) && is_expired(t->s, &rec.meta)) st = CHR_NOT_FOUND;
+    if (chr_ok(st)) visit(arg, &rec.meta, rec.value);
+    return st;
+}
+
+static chr_status seen_in(txn *t, chr_status st, uint64_t *seq)
+{
+    if (seq) *seq = t->seen;
+    return st;
+}
+
+/* ---- */
+
 static const db_snapshot *engine_snapshot(const store_snapshot *snapshot) { return snapshot ? snapshot->at : NULL; }
 
 /* A look at a value that turned out to be in chunks, at a moment of its own if the caller gave none. */
@@ -77,7 +96,9 @@ done:
 
 chr_status store_get(store *s, const store_snapshot *snapshot, slice key, buf *value, object_meta *meta, uint64_t *seq)
 {
-    looked     l = { .space = OBJECT_KEY, .value = value };
+    looked l = { .space = OBJECT_KEY, .value = value };
+    txn   *t = snapshot ? NULL : entered_for(s, key);
+    if (t) return seen_in(t, txn_get(t, key, value, meta), seq);
     chr_status st = look_up(s, engine_snapshot(snapshot), key, &l, seq);
     if (chr_ok(st) && l.rec.chunked && value) st = look_again(s, engine_snapshot(snapshot), key, &l, seq);
     if (chr_ok(st) && meta) *meta = l.rec.meta;
@@ -87,7 +108,9 @@ chr_status store_get(store *s, const store_snapshot *snapshot, slice key, buf *v
 chr_status store_stat(store *s, const store_snapshot *snapshot, object_space space, slice key, object_meta *meta,
                       uint64_t *seq)
 {
-    looked     l = { .space = space };
+    looked l = { .space = space };
+    txn   *t = snapshot ? NULL : entered_for(s, key);
+    if (t) return seen_in(t, txn_stat(t, space, key, meta), seq);
     chr_status st = look_up(s, engine_snapshot(snapshot), key, &l, seq);
     if (chr_ok(st) && meta) *meta = l.rec.meta;
     return st;
@@ -96,7 +119,9 @@ chr_status store_stat(store *s, const store_snapshot *snapshot, object_space spa
 chr_status store_read(store *s, const store_snapshot *snapshot, slice key, uint64_t offset, void *to, size_t len,
                       size_t *got, object_meta *meta, uint64_t *seq)
 {
-    looked     l = { .space = OBJECT_KEY, .offset = offset, .to = to, .len = len };
+    looked l = { .space = OBJECT_KEY, .offset = offset, .to = to, .len = len };
+    txn   *t = snapshot ? NULL : entered_for(s, key);
+    if (t) return seen_in(t, txn_read(t, key, offset, to, len, got, meta), seq);
     chr_status st = look_up(s, engine_snapshot(snapshot), key, &l, seq);
     if (chr_ok(st) && l.rec.chunked) st = look_again(s, engine_snapshot(snapshot), key, &l, seq);
     if (!chr_ok(st)) return st;
@@ -108,6 +133,8 @@ chr_status store_read(store *s, const store_snapshot *snapshot, slice key, uint6
 chr_status store_visit(store *s, slice key, store_visit_fn *visit, void *arg, uint64_t *seq)
 {
     looked l = { .space = OBJECT_KEY, .visit = visit, .visit_arg = arg };
+    txn   *t = entered_for(s, key);
+    if (t) return seen_in(t, visit_in(t, key, visit, arg), seq);
     return look_up(s, NULL, key, &l, seq);
 }
 

@@ -32,7 +32,7 @@ void staging_clear(staging *s)
     free(s->ranges);
     s->slots = NULL;
     s->ranges = NULL;
-    s->count = s->slot_count = s->range_count = 0;
+    s->count = s->slot_count = s->range_count = s->floor = 0;
 }
 
 static size_t slot_of(const staging *s, uint64_t hash, slice key)
@@ -119,6 +119,26 @@ chr_status staging_delete(staging *s, slice key)
     return st;
 }
 
+/* There is room for it in `ranges`. */
+static void index_range(staging *s, size_t from)
+{
+    const char *payload = s->b.payload.data;
+    reader      r = reader_of(slice_from(buf_slice(&s->b.payload), from));
+    entry       write;
+    chr_status  st = CHR_OK;
+    bool        there = batch_next(&r, &write, &st);
+    assert(there && st == CHR_OK);
+    (void)there;
+    s->ranges[s->range_count++] = (staged_range){ .start_at = (size_t)(write.key.data - payload),
+                                                  .start_len = (uint32_t)write.key.len,
+                                                  .end_at = (size_t)(write.value.data - payload),
+                                                  .end_len = (uint32_t)write.value.len };
+    for (size_t i = 0; i < s->count; i++) {
+        slice key = staged_key(s, &s->items[i]);
+        if (slice_compare(key, write.key) >= 0 && slice_compare(key, write.value) < 0) s->items[i].put = false;
+    }
+}
+
 chr_status staging_delete_range(staging *s, slice start, slice end)
 {
     if (slice_compare(start, end) >= 0) return CHR_OK;
@@ -127,23 +147,29 @@ chr_status staging_delete_range(staging *s, slice start, slice end)
     if (!ranges) return chr_nomem();
     s->ranges = ranges;
     chr_status st = batch_delete_range(&s->b, start, end);
-    if (!chr_ok(st)) return st;
+    if (chr_ok(st)) index_range(s, from);
+    return st;
+}
 
-    reader r = reader_of(slice_from(buf_slice(&s->b.payload), from));
-    entry  write;
-    bool   there = batch_next(&r, &write, &st);
-    assert(there && st == CHR_OK);
-    (void)there;
-    const char *payload = s->b.payload.data;
-    ranges[s->range_count++] = (staged_range){ .start_at = (size_t)(write.key.data - payload),
-                                               .start_len = (uint32_t)write.key.len,
-                                               .end_at = (size_t)(write.value.data - payload),
-                                               .end_len = (uint32_t)write.value.len };
-    for (size_t i = 0; i < s->count; i++) {
-        slice key = staged_key(s, &s->items[i]);
-        if (slice_compare(key, write.key) >= 0 && slice_compare(key, write.value) < 0) s->items[i].put = false;
+/* What is left is indexed anew, in order; nothing is allocated, since there was room for more. */
+void staging_rollback(staging *s)
+{
+    if (s->b.payload.len == s->floor) return;
+    s->b.payload.len = s->floor;
+    s->b.count = 0;
+    s->count = s->range_count = 0;
+    if (s->slot_count) memset(s->slots, 0, s->slot_count * sizeof *s->slots);
+    reader     r = reader_of(buf_slice(&s->b.payload));
+    entry      write;
+    chr_status st = CHR_OK;
+    for (size_t from = 0; batch_next(&r, &write, &st); from = s->floor - reader_left(&r)) {
+        s->b.count++;
+        if (trailer_kind(write.trailer) == KIND_DELETE_RANGE)
+            index_range(s, from);
+        else
+            index_write(s, from, hash64(write.key));
     }
-    return CHR_OK;
+    assert(st == CHR_OK);
 }
 
 bool staging_find(const staging *s, slice key, bool *put, slice *value)
@@ -169,7 +195,7 @@ bool staging_find(const staging *s, slice key, bool *put, slice *value)
 char *staging_value(staging *s, slice key, size_t *len)
 {
     staged *item = s->count ? find(s, hash64(key), key) : NULL;
-    if (!item || !item->put) return NULL;
+    if (!item || !item->put || item->value_at < s->floor) return NULL;
     *len = item->value_len;
     return s->b.payload.data + item->value_at;
 }

@@ -25,7 +25,8 @@ typedef struct staging {
     size_t        slot_count; /* a power of two, or 0 */
     staged_range *ranges;
     size_t        range_count;
-} staging; /* starts as {0} */
+    size_t        floor; /* what the payload has below this is not changed in place */
+} staging;               /* starts as {0} */
 
 void staging_free(staging *s);
 void staging_clear(staging *s); /* keeps a bounded amount of memory */
@@ -38,8 +39,12 @@ chr_status staging_delete_range(staging *s, slice start, slice end);
 /* Whether the transaction has written or deleted `key`; then *put says which, and *value is what it holds, valid until the
  * next change. `value` may be changed in place through staging_value. */
 bool staging_find(const staging *s, slice key, bool *put, slice *value);
-/* The bytes of a staged value, to be changed in place; NULL if `key` has none here. */
+/* The bytes of a staged value, to be changed in place; NULL if `key` has none here, or has it below the floor. */
 char *staging_value(staging *s, slice key, size_t *len);
+
+/* From here on staging_rollback can drop what is staged later. */
+static inline void staging_mark(staging *s) { s->floor = s->b.payload.len; }
+void               staging_rollback(staging *s); /* to the last mark */
 
 static inline slice staged_key(const staging *s, const staged *item)
 {

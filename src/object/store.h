@@ -121,6 +121,14 @@ chr_status txn_commit(txn *t, uint64_t *seq);
 /* Drops everything staged. Someone who answers from what the transaction read commits it instead, for its seq. */
 void txn_abort(txn *t);
 
+/* Many commands in one transaction: from txn_enter to txn_leave all that this thread asks of the store above and by store_put is a
+ * step of `t`. Reads see what it has staged; txn_begin gives `t` itself, whose commit only ends the step, while its abort, or
+ * a commit that fails, takes back what the step staged, and nothing else. A step may only lock keys that `t` has locked;
+ * reads of other keys see the store as it is. Iterators refuse once something is staged, since they would not see it. After
+ * txn_leave `t` is to be committed or aborted as ever. */
+void txn_enter(txn *t);
+void txn_leave(txn *t);
+
 /* One put without conditions: what most writes are. */
 chr_status store_put(store *s, slice key, const object_meta *meta, slice value, uint64_t *seq);
 

@@ -64,14 +64,40 @@ struct txn {
     buf         raw, other; /* records that were read */
     buf         head;       /* of a record with extended attributes */
     char       *chunk;      /* CHUNK_BYTES of scratch, or NULL so far */
+    struct {                /* where the step began, while steps are made */
+        size_t big_changes, ahead_count, ranges_len;
+    } step;
 };
 
 static inline uint64_t key_hash(const store *s, slice key) { return hash64_seed(key, s->hash_seed); }
+static inline bool     txn_holds(const txn *t, slice key)
+{
+    return t->stripe_count == STRIPES || stripe_set_has(&t->held, stripe_of(key_hash(t->s, key)));
+}
 static inline uint64_t chunks_of(uint64_t size) { return (size + CHUNK_BYTES - 1) / CHUNK_BYTES; }
 static inline bool     is_expired(store *s, const object_meta *m)
 {
     return __builtin_expect(m->expire_ms != 0, 0) && m->expire_ms <= (uint64_t)store_now_ms(s);
 }
+
+/* ---- steps of a transaction (steps.c) ---- */
+
+/* What this thread has entered. Initial-exec: it is asked for by every call, in the shared library too. */
+extern _Thread_local txn *txn_entered __attribute__((tls_model("initial-exec")));
+static inline txn        *entered(const store *s)
+{
+    txn *t = txn_entered;
+    return __builtin_expect(t != NULL, 0) && t->s == s ? t : NULL;
+}
+/* The same, if it has locked the key. */
+static inline txn *entered_for(const store *s, slice key)
+{
+    txn *t = entered(s);
+    return __builtin_expect(t != NULL, 0) && txn_holds(t, key) ? t : NULL;
+}
+txn       *txn_step_begin(txn *t, const slice *keys, size_t n);
+chr_status txn_step_commit(txn *t, uint64_t *seq);
+void       txn_step_abort(txn *t);
 
 /* ---- transactions (txn.c) ---- */
 

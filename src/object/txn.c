@@ -7,7 +7,9 @@
 
 txn *txn_begin(store *s, const slice *keys, size_t n)
 {
-    txn *t = txn_take(s);
+    txn *t = entered(s);
+    if (t) return txn_step_begin(t, keys, n);
+    t = txn_take(s);
     if (!t) {
         chr_nomem();
         return NULL;
@@ -45,6 +47,10 @@ static void finish(txn *t)
 
 void txn_abort(txn *t)
 {
+    if (t == txn_entered) {
+        txn_step_abort(t);
+        return;
+    }
     for (size_t i = 0; i < t->ahead_count; i++) big_discard(t->s, t->ahead[i]);
     finish(t);
 }
@@ -127,6 +133,7 @@ static chr_status apply(txn *t, uint64_t *seq)
 
 chr_status txn_commit(txn *t, uint64_t *seq)
 {
+    if (t == txn_entered) return txn_step_commit(t, seq);
     store     *s = t->s;
     uint64_t   own = t->seen;
     chr_status st = t->failed;
@@ -165,7 +172,7 @@ static void copy_value(void *arg, slice value)
 
 static void assert_held(const txn *t, slice key)
 {
-    assert(t->stripe_count == STRIPES || stripe_set_has(&t->held, stripe_of(key_hash(t->s, key))));
+    assert(txn_holds(t, key));
     (void)t;
     (void)key;
 }
@@ -417,7 +424,7 @@ chr_status txn_move(txn *t, object_space space, slice from, slice to)
 chr_status store_put(store *s, slice key, const object_meta *meta, slice value, uint64_t *seq)
 {
     uint64_t ahead_id = 0;
-    if (value.len > PREWRITE_BYTES) { /* nobody waits for a lock meanwhile */
+    if (value.len > PREWRITE_BYTES && !entered(s)) { /* nobody waits for a lock meanwhile */
         chr_status st = key_check(key);
         if (chr_ok(st)) st = value_check(value);
         if (chr_ok(st)) st = big_write_ahead(s, value, &ahead_id);
