@@ -1,14 +1,19 @@
 /* Commands about the connection itself. */
 #include "net/command.h"
 
+#include "net/pubsub.h"
 #include "net/server_internal.h"
 #include "net/transaction.h"
 
 void cmd_ping(request *r)
 {
-    if (r->n > 2)
+    if (r->n > 2) {
         reply_wrong_arity(r);
-    else if (r->n == 2)
+    } else if (pubsub_is_bound(r->session)) {
+        reply_array(r, 2);
+        reply_value(r, chr_str("pong"));
+        reply_value(r, r->n == 2 ? r->args[1] : chr_str(""));
+    } else if (r->n == 2)
         reply_value(r, r->args[1]);
     else
         reply_text(r, "PONG");
@@ -25,6 +30,7 @@ void cmd_quit(request *r)
 void cmd_reset(request *r)
 {
     transaction_end(r->session);
+    pubsub_leave(&r->server->pubsub, r->session);
     r->session->resp = 2;
     r->session->name.len = 0;
     reply_text(r, "RESET");

@@ -1,7 +1,6 @@
 /* Commands about the server. */
 #include "net/command.h"
 
-#include "net/glob.h"
 #include "net/server_internal.h"
 
 #include <inttypes.h>
@@ -171,35 +170,6 @@ void cmd_info(request *r)
     }
     reply_verbatim(r, buf_slice(&text));
     chr_buf_free(&text);
-}
-
-/* ---- CONFIG GET ---- */
-
-void cmd_config(request *r)
-{
-    static const subcommand known[] = { { "get", -3 } };
-    char                    databases[] = "1", port[16], clients[16];
-    if (find_subcommand(r, known, 1) < 0) return;
-    snprintf(port, sizeof port, "%s", strrchr(r->server->address, ':') + 1);
-    snprintf(clients, sizeof clients, "%u", r->server->options.max_clients ? r->server->options.max_clients : 10000);
-    const struct {
-        const char *name, *value;
-    } settings[] = {
-        { "appendonly", "yes" },   { "save", "" },   { "databases", databases },
-        { "maxclients", clients }, { "port", port }, { "dir", db_dir(store_db(r->store)) },
-    };
-    size_t n = sizeof settings / sizeof *settings, found = 0;
-    bool   matches[sizeof settings / sizeof *settings] = { 0 };
-    for (size_t i = 0; i < n; i++) {
-        for (size_t k = 2; k < r->n; k++) matches[i] = matches[i] || glob_match(r->args[k], chr_str(settings[i].name));
-        found += matches[i];
-    }
-    reply_map(r, found);
-    for (size_t i = 0; i < n; i++) {
-        if (!matches[i]) continue;
-        reply_value(r, chr_str(settings[i].name));
-        reply_value(r, chr_str(settings[i].value));
-    }
 }
 
 /* ---- work on the whole store; on a worker ---- */

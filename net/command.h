@@ -10,9 +10,10 @@ typedef enum command_flag {
     CMD_SLOW = 4, /* always runs on a worker */
     CMD_ADMIN = 8,
     CMD_FAST = 16,
-    CMD_GROWS = 32,     /* may make the store bigger; Redis calls it denyoom */
-    CMD_NO_MULTI = 64,  /* refused inside MULTI: it concerns the connection, or waits for others */
-    CMD_UNQUEUED = 128, /* is run inside MULTI, not queued */
+    CMD_GROWS = 32,       /* may make the store bigger; Redis calls it denyoom */
+    CMD_NO_MULTI = 64,    /* refused inside MULTI: it concerns the connection, or waits for others */
+    CMD_UNQUEUED = 128,   /* is run inside MULTI, not queued */
+    CMD_SUBSCRIBED = 256, /* also for subscribers that speak RESP2 */
 } command_flag;
 
 typedef void command_fn(request *r);
@@ -44,5 +45,6 @@ command_fn cmd_keys, cmd_range, cmd_prefix, cmd_countrange, cmd_delrange;
 command_fn cmd_object, cmd_randomkey, cmd_copy, cmd_dump, cmd_restore;
 command_fn cmd_info, cmd_command, cmd_config, cmd_compact, cmd_save, cmd_lastsave, cmd_debug, cmd_time, cmd_shutdown;
 command_fn cmd_multi, cmd_exec, cmd_discard, cmd_watch, cmd_unwatch;
+command_fn cmd_subscribe, cmd_unsubscribe, cmd_psubscribe, cmd_punsubscribe, cmd_publish, cmd_pubsub;
 
 #endif

@@ -1,5 +1,6 @@
 #include "net/conn.h"
 
+#include "net/pubsub.h"
 #include "net/server_internal.h"
 #include "net/transaction.h"
 
@@ -86,7 +87,17 @@ static void set_held(conn *c, bool held)
     if (c->held_next) c->held_next->held_prev = c->held_prev;
 }
 
-/* Memory is freed at the end of the turn, or when the worker has come back. */
+/* Nobody has the connection any more, but perhaps the inbox: it is freed at the end of the turn. */
+void conn_retire(conn *c)
+{
+    reactor *r = c->reactor;
+    pubsub_leave(&r->server->pubsub, &c->session);
+    c->dead = true;
+    c->next = r->dead;
+    r->dead = c;
+}
+
+/* It retires at once, or when the worker has come back. */
 static void die(conn *c)
 {
     reactor *r = c->reactor;
@@ -100,9 +111,7 @@ static void die(conn *c)
         r->conns = c->next;
     if (c->next) c->next->prev = c->prev;
     atomic_fetch_sub(&r->server->clients, 1);
-    if (c->job && !c->parked) return;
-    c->next = r->dead;
-    r->dead = c;
+    if (!c->job || c->parked) conn_retire(c);
 }
 
 /* ---- out ---- */
@@ -198,6 +207,34 @@ static bool flush(conn *c, bool *blocked)
     return true;
 }
 
+/* How much may wait for a subscriber: more for a moment than for long. */
+static bool subscriber_keeps_up(conn *c)
+{
+    const settings *s = &c->reactor->server->settings;
+    size_t          unsent = c->out.len - c->out_at;
+    if (atomic_load(&c->overrun) || (s->pubsub_hard && unsent > s->pubsub_hard)) return false;
+    if (!s->pubsub_soft || unsent <= s->pubsub_soft) {
+        c->over_soft_ms = 0;
+        return true;
+    }
+    int64_t now = server_clock_ms();
+    if (!c->over_soft_ms) c->over_soft_ms = now;
+    return now - c->over_soft_ms <= (int64_t)s->pubsub_soft_seconds * 1000;
+}
+
+void conn_push(conn *c, slice kind, slice pattern, slice channel, slice payload, uint64_t seq)
+{
+    request r = { .server = c->reactor->server, .session = &c->session, .out = &c->out };
+    size_t  at = c->out.len;
+    if (c->dead || c->session.closing) return;
+    reply_push(&r, pattern.data ? 4 : 3);
+    reply_value(&r, kind);
+    if (pattern.data) reply_value(&r, pattern);
+    reply_value(&r, channel);
+    reply_value(&r, payload);
+    if (r.no_memory || !note_reply(c, at, seq) || !subscriber_keeps_up(c)) die(c);
+}
+
 /* ---- in ---- */
 
 /* False: no more for now, or the end (in_end), or dead. */
@@ -266,6 +303,12 @@ static void run_command(conn *c)
     } else if (!arity_fits(r.command->arity, r.n)) {
         transaction_spoil(&c->session);
         reply_wrong_arity(&r);
+    } else if (!(r.command->flags & CMD_SUBSCRIBED) && pubsub_is_bound(&c->session)) {
+        reply_error(
+            &r,
+            "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in "
+            "this context",
+            r.command->name);
     } else if (transaction_takes(&c->session, r.command)) {
         transaction_queue(&r);
     } else {
@@ -302,8 +345,7 @@ void conn_finish_job(conn *c, job *j)
 {
     c->job = NULL;
     if (c->dead) {
-        c->next = c->reactor->dead;
-        c->reactor->dead = c;
+        conn_retire(c);
     } else if (j->noted && c->session.closing) { /* an error has taken the place of the reply meanwhile */
     } else if (!take_piece(c, j)) {
         die(c);

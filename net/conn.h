@@ -7,6 +7,8 @@
 
 #include "net/request.h"
 
+#include <stdatomic.h>
+
 typedef struct reactor reactor;
 typedef struct job     job;
 typedef struct conn    conn;
@@ -47,6 +49,13 @@ struct conn {
     job      *job;    /* at a worker, or parked */
     bool      parked; /* the job has more to say once the client has taken what was said */
     bool      dead;
+
+    /* Of subscribers: */
+    _Atomic(size_t) inbox_bytes; /* published to it and not yet taken by its reactor */
+    atomic_bool     overrun;     /* it was too slow; to be closed */
+    bool            touched;     /* in a list of those that got something in this turn */
+    conn           *touched_next;
+    int64_t         over_soft_ms; /* since when its unsent bytes have been over the soft limit; 0: they are not */
 };
 
 conn *conn_new(reactor *r, int fd);
@@ -54,6 +63,10 @@ conn *conn_new(reactor *r, int fd);
 void conn_turn(conn *c, uint32_t events);
 /* Takes the job over, which has come back from its worker. */
 void conn_finish_job(conn *c, job *j);
-void conn_free(conn *c);
+/* Appends what was published, which depends on `seq`; the connection then wants a turn. */
+void                conn_push(conn *c, slice kind, slice pattern, slice channel, slice payload, uint64_t seq);
+void                conn_retire(conn *c); /* out of the list of the reactor and without a job; bury frees it */
+void                conn_free(conn *c);
+static inline conn *conn_of(session *s) { return (conn *)((char *)s - offsetof(conn, session)); }
 
 #endif

@@ -11,6 +11,7 @@
 typedef struct server      server;
 typedef struct command     command;
 typedef struct transaction transaction;
+typedef struct subscriber  subscriber;
 
 typedef enum protocol { PROTOCOL_UNKNOWN, PROTOCOL_RESP, PROTOCOL_LINE } protocol;
 
@@ -24,6 +25,7 @@ typedef struct session {
     char     address[64];
 
     transaction *transaction; /* of MULTI or WATCH, or NULL */
+    subscriber  *subscriber;  /* to channels, or NULL */
 } session;
 
 typedef struct request {
@@ -81,6 +83,7 @@ void reply_null(request *r);
 void reply_null_array(request *r);           /* where there could have been an array */
 void reply_array(request *r, size_t n);      /* n replies follow */
 void reply_map(request *r, size_t n);        /* n pairs follow; an array of 2n in RESP2 */
+void reply_push(request *r, size_t n);       /* n replies follow, which answer no command */
 void reply_verbatim(request *r, slice text); /* text for people */
 /* `format` begins with the code: "ERR ...". */
 void reply_error(request *r, const char *format, ...) __attribute__((format(printf, 2, 3)));

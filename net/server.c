@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -99,6 +100,13 @@ static chr_status listen_all(server *s)
 
 /* ---- reactors ---- */
 
+int64_t server_clock_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 void reactor_wake(reactor *r)
 {
     uint64_t one = 1;
@@ -119,8 +127,7 @@ static void accept_some(reactor *r)
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         int fd = accept4(r->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) return; /* none left, or a client that has gone already */
-        unsigned limit = s->options.max_clients ? s->options.max_clients : CLIENTS_MAX;
-        if (atomic_fetch_add(&s->clients, 1) >= limit) {
+        if (atomic_fetch_add(&s->clients, 1) >= s->settings.max_clients) {
             static const char full[] = "-ERR max number of clients reached\r\n";
             ssize_t           ignored = send(fd, full, sizeof full - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
             (void)ignored;
@@ -149,6 +156,34 @@ static void take_finished(reactor *r)
     }
 }
 
+/* What was published goes to the connections, and each of those gets one turn. */
+static void take_published(reactor *r)
+{
+    conn *touched = NULL;
+    pthread_mutex_lock(&r->mu);
+    delivery *d = r->inbox;
+    r->inbox = NULL;
+    r->inbox_end = &r->inbox;
+    pthread_mutex_unlock(&r->mu);
+    while (d) {
+        delivery *next = d->next;
+        conn     *c = d->to;
+        pubsub_deliver(d);
+        if (!c->touched) {
+            c->touched = true;
+            c->touched_next = touched;
+            touched = c;
+        }
+        d = next;
+    }
+    while (touched) {
+        conn *c = touched;
+        touched = c->touched_next;
+        c->touched = false;
+        conn_turn(c, 0);
+    }
+}
+
 static void wake_held(reactor *r)
 {
     for (conn *c = r->held, *next; c; c = next) {
@@ -157,8 +192,10 @@ static void wake_held(reactor *r)
     }
 }
 
+/* Nothing is published to the dead any more, but something may be on its way. */
 static void bury(reactor *r)
 {
+    if (r->dead) take_published(r);
     while (r->dead) {
         conn *c = r->dead;
         r->dead = c->next;
@@ -183,7 +220,10 @@ static void turn(reactor *r, struct epoll_event *events, int n)
             conn_turn(events[i].data.ptr, events[i].events);
         }
     }
-    if (woken) take_finished(r);
+    if (woken) {
+        take_finished(r);
+        take_published(r);
+    }
     if (r->held) {
         store_request_ack(r->server->store);
         wake_held(r);
@@ -232,7 +272,7 @@ static void reactor_free(reactor *r)
         conn *c = r->conns;
         r->conns = c->next;
         close(c->fd);
-        conn_free(c);
+        conn_retire(c);
     }
     bury(r);
     if (r->listen_fd >= 0) close(r->listen_fd);
@@ -257,12 +297,13 @@ static void stop(server *s, unsigned running)
             job *j = r->finished;
             r->finished = j->next;
             j->conn->job = NULL;
-            if (j->conn->dead) conn_free(j->conn);
+            if (j->conn->dead) conn_retire(j->conn);
             job_free(j);
         }
         reactor_free(r);
     }
     cursors_free(&s->cursors);
+    pubsub_free(&s->pubsub);
     free(s);
 }
 
@@ -281,10 +322,13 @@ chr_status server_start(store *st, const server_options *options, server **out)
     s->n_reactors = options->threads ? options->threads : cpus > 0 ? (unsigned)cpus : 1;
     if (s->n_reactors > REACTORS_MAX) s->n_reactors = REACTORS_MAX;
     cursors_init(&s->cursors);
+    pubsub_init(&s->pubsub, st);
+    settings_init(&s->settings, options->max_clients ? options->max_clients : CLIENTS_MAX);
     for (unsigned i = 0; i < s->n_reactors; i++) {
         reactor *r = &s->reactors[i];
         r->server = s;
         r->epoll_fd = r->wake_fd = r->listen_fd = -1;
+        r->inbox_end = &r->inbox;
     }
     status = listen_all(s);
     for (unsigned i = 0; i < s->n_reactors; i++) {

@@ -5,7 +5,9 @@
 #include "net/command.h"
 #include "net/conn.h"
 #include "net/cursors.h"
+#include "net/pubsub.h"
 #include "net/server.h"
+#include "net/settings.h"
 #include "net/workers.h"
 
 #include <stdatomic.h>
@@ -22,8 +24,9 @@ typedef struct reactor {
     conn           *conns;   /* list */
     conn           *held;    /* those with replies that wait for acknowledgement; list */
     pthread_mutex_t mu;
-    job            *finished; /* by workers; mu */
-    conn           *dead;     /* closed in this turn, freed at its end */
+    job            *finished;           /* by workers; mu */
+    delivery       *inbox, **inbox_end; /* published to subscribers here, oldest first; mu */
+    conn           *dead;               /* closed in this turn, freed at its end */
 } reactor;
 
 struct server {
@@ -35,6 +38,8 @@ struct server {
     unsigned          n_reactors;
     workers          *workers;
     cursors           cursors;
+    pubsub            pubsub;
+    settings          settings;
     atomic_bool       stopping;
     _Atomic(int64_t)  saved_ms; /* when the last checkpoint was made; before the first, the start */
     _Atomic(uint64_t) next_id, clients, connections, commands_run, rejected;
@@ -45,6 +50,7 @@ static inline void server_count_call(server *s, const command *c)
 {
     atomic_fetch_add_explicit(&s->calls[c - command_table], 1, memory_order_relaxed);
 }
-void reactor_wake(reactor *r);
+int64_t server_clock_ms(void); /* never goes back */
+void    reactor_wake(reactor *r);
 
 #endif

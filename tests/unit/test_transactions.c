@@ -3,16 +3,6 @@
 
 #include <pthread.h>
 
-typedef struct exchange {
-    const char *command, *reply;
-} exchange;
-
-static void talk(redisContext *c, const exchange *e, size_t n)
-{
-    for (size_t i = 0; i < n; i++) assert_reply(c, e[i].command, e[i].reply);
-}
-#define TALK(c, ...) talk(c, (const exchange[]){ __VA_ARGS__ }, sizeof((exchange[]){ __VA_ARGS__ }) / sizeof(exchange))
-
 static void queued_commands_run_at_exec(void **state)
 {
     redisContext *c = client(*state), *other = client(*state);

@@ -1,0 +1,315 @@
+#include "net/pubsub.h"
+
+#include "net/glob.h"
+#include "net/server_internal.h"
+
+#include <stdlib.h>
+
+#define entry entry_of_hsearch /* a name that the engine has for itself */
+#include <search.h>
+#undef entry
+
+typedef struct topic {
+    slice  name;
+    conn **conns;
+    size_t n, cap;
+    char   bytes[];
+} topic;
+
+typedef struct topic_list {
+    topic **at;
+    size_t  n, cap;
+} topic_list;
+struct subscriber {
+    topic_list of[TOPIC_KINDS];
+};
+
+/* One for all subscribers of the same channel, and of each pattern. */
+struct message {
+    _Atomic(size_t) users;
+    uint64_t        seq;
+    slice           pattern, channel, payload; /* pattern: NULL data if it goes to the channel's subscribers */
+    char            bytes[];
+};
+
+void pubsub_init(pubsub *p, store *s)
+{
+    pthread_mutex_init(&p->mu, NULL);
+    pthread_mutex_init(&p->notify_mu, NULL);
+    p->store = s;
+}
+
+void pubsub_free(pubsub *p)
+{
+    (void)notify_set(p, 0);
+    assert(!p->topics[TOPIC_CHANNEL] && !p->topics[TOPIC_PATTERN]);
+    pthread_mutex_destroy(&p->mu);
+    pthread_mutex_destroy(&p->notify_mu);
+}
+
+/* ---- topics; all with mu held ---- */
+
+static int compare_topics(const void *a, const void *b)
+{
+    return slice_compare(((const topic *)a)->name, ((const topic *)b)->name);
+}
+
+static topic *find_topic(pubsub *p, topic_kind kind, slice name)
+{
+    const topic wanted = { .name = name };
+    void       *found = tfind(&wanted, &p->topics[kind], compare_topics);
+    return found ? *(topic **)found : NULL;
+}
+
+static topic *make_topic(pubsub *p, topic_kind kind, slice name)
+{
+    topic *t = calloc(1, sizeof *t + name.len);
+    if (!t) return NULL;
+    if (name.len) memcpy(t->bytes, name.data, name.len);
+    t->name = chr_bytes(t->bytes, name.len);
+    if (!tsearch(t, &p->topics[kind], compare_topics)) {
+        free(t);
+        return NULL;
+    }
+    atomic_fetch_add(&p->counts[kind], 1);
+    return t;
+}
+
+static void drop_if_unused(pubsub *p, topic_kind kind, topic *t)
+{
+    if (t->n) return;
+    tdelete(t, &p->topics[kind], compare_topics);
+    atomic_fetch_sub(&p->counts[kind], 1);
+    free(t->conns);
+    free(t);
+}
+
+/* Whether the two know each other, found in the shorter list. */
+static bool is_subscribed(const topic_list *own, const topic *t, const conn *c)
+{
+    if (own->n < t->n) {
+        for (size_t i = 0; i < own->n; i++)
+            if (own->at[i] == t) return true;
+        return false;
+    }
+    for (size_t i = 0; i < t->n; i++)
+        if (t->conns[i] == c) return true;
+    return false;
+}
+
+static bool reserve(void **at, size_t *cap, size_t n)
+{
+    if (n < *cap) return true;
+    size_t more = *cap ? 2 * *cap : 4;
+    void  *grown = realloc(*at, more * sizeof(void *));
+    if (!grown) return false;
+    *at = grown;
+    *cap = more;
+    return true;
+}
+
+static void part(pubsub *p, topic_kind kind, topic *t, const conn *c)
+{
+    size_t i = 0;
+    while (t->conns[i] != c) i++;
+    t->conns[i] = t->conns[--t->n];
+    drop_if_unused(p, kind, t);
+}
+
+/* ---- subscribing ---- */
+
+chr_status pubsub_subscribe(pubsub *p, session *s, topic_kind kind, slice name)
+{
+    conn *c = conn_of(s);
+    if (!s->subscriber) s->subscriber = calloc(1, sizeof *s->subscriber);
+    if (!s->subscriber) return chr_nomem();
+    topic_list *own = &s->subscriber->of[kind];
+    chr_status  st = CHR_OK;
+    pthread_mutex_lock(&p->mu);
+    topic *t = find_topic(p, kind, name);
+    if (!t) t = make_topic(p, kind, name);
+    if (!t) {
+        st = chr_nomem();
+    } else if (!is_subscribed(own, t, c)) {
+        if (reserve((void **)&t->conns, &t->cap, t->n) && reserve((void **)&own->at, &own->cap, own->n)) {
+            t->conns[t->n++] = c;
+            own->at[own->n++] = t;
+        } else {
+            st = chr_nomem();
+            drop_if_unused(p, kind, t);
+        }
+    }
+    pthread_mutex_unlock(&p->mu);
+    return st;
+}
+
+void pubsub_unsubscribe(pubsub *p, session *s, topic_kind kind, slice name)
+{
+    if (!s->subscriber) return;
+    topic_list *own = &s->subscriber->of[kind];
+    pthread_mutex_lock(&p->mu);
+    for (size_t i = 0; i < own->n; i++)
+        if (slice_equal(own->at[i]->name, name)) {
+            topic *t = own->at[i];
+            own->at[i] = own->at[--own->n];
+            part(p, kind, t, conn_of(s));
+            break;
+        }
+    pthread_mutex_unlock(&p->mu);
+}
+
+void pubsub_leave(pubsub *p, session *s)
+{
+    subscriber *own = s->subscriber;
+    if (!own) return;
+    pthread_mutex_lock(&p->mu);
+    for (topic_kind kind = TOPIC_CHANNEL; kind < TOPIC_KINDS; kind++) {
+        for (size_t i = 0; i < own->of[kind].n; i++) part(p, kind, own->of[kind].at[i], conn_of(s));
+        free(own->of[kind].at);
+    }
+    pthread_mutex_unlock(&p->mu);
+    free(own);
+    s->subscriber = NULL;
+}
+
+size_t pubsub_count(const session *s)
+{
+    return s->subscriber ? s->subscriber->of[TOPIC_CHANNEL].n + s->subscriber->of[TOPIC_PATTERN].n : 0;
+}
+
+void pubsub_each_own(const session *s, topic_kind kind, pubsub_name_fn *fn, void *arg)
+{
+    const topic_list *own = s->subscriber ? &s->subscriber->of[kind] : NULL;
+    for (size_t i = 0; own && i < own->n; i++) fn(arg, own->at[i]->name);
+}
+
+/* ---- publishing ---- */
+
+static slice put_part(message *m, size_t *at, slice part_of)
+{
+    slice put = chr_bytes(part_of.data ? m->bytes + *at : NULL, part_of.len);
+    if (part_of.len) memcpy(m->bytes + *at, part_of.data, part_of.len);
+    *at += part_of.len;
+    return put;
+}
+
+static message *message_new(slice pattern, slice channel, slice payload, uint64_t seq)
+{
+    size_t   at = 0;
+    message *m = malloc(sizeof *m + pattern.len + channel.len + payload.len);
+    if (!m) return NULL;
+    atomic_init(&m->users, 1);
+    m->seq = seq;
+    m->pattern = put_part(m, &at, pattern);
+    m->channel = put_part(m, &at, channel);
+    m->payload = put_part(m, &at, payload);
+    return m;
+}
+
+static void message_release(message *m)
+{
+    if (atomic_fetch_sub(&m->users, 1) == 1) free(m);
+}
+
+static size_t message_bytes(const message *m)
+{
+    return sizeof(delivery) + m->pattern.len + m->channel.len + m->payload.len;
+}
+
+/* A subscriber that misses a message is closed, so that it knows. */
+static bool send_to(conn *c, message *m)
+{
+    reactor  *r = c->reactor;
+    size_t    bytes = message_bytes(m), limit = r->server->settings.pubsub_hard;
+    delivery *d = NULL;
+    if (!atomic_load(&c->overrun) && (!limit || atomic_load(&c->inbox_bytes) + bytes <= limit)) d = malloc(sizeof *d);
+    if (!d) {
+        atomic_store(&c->overrun, true);
+        return false;
+    }
+    atomic_fetch_add(&m->users, 1);
+    atomic_fetch_add(&c->inbox_bytes, bytes);
+    *d = (delivery){ NULL, c, m };
+    pthread_mutex_lock(&r->mu);
+    *r->inbox_end = d;
+    r->inbox_end = &d->next;
+    pthread_mutex_unlock(&r->mu);
+    reactor_wake(r);
+    return true;
+}
+
+typedef struct publication {
+    slice    channel, payload;
+    uint64_t seq;
+    int64_t  receivers;
+} publication;
+
+static void send_to_all(const topic *t, slice pattern, publication *what)
+{
+    message *m = message_new(pattern, what->channel, what->payload, what->seq);
+    for (size_t i = 0; i < t->n; i++)
+        if (m)
+            what->receivers += send_to(t->conns[i], m);
+        else
+            atomic_store(&t->conns[i]->overrun, true);
+    if (m) message_release(m);
+}
+
+static void send_if_it_matches(const void *node, VISIT visit, void *arg)
+{
+    const topic *t = *(topic *const *)node;
+    publication *what = arg;
+    if (visit != postorder && visit != leaf) return;
+    if (glob_match(t->name, what->channel)) send_to_all(t, t->name, what);
+}
+
+int64_t pubsub_publish(pubsub *p, slice channel, slice payload, uint64_t seq)
+{
+    publication what = { channel, payload, seq, 0 };
+    if (!atomic_load(&p->counts[TOPIC_CHANNEL]) && !atomic_load(&p->counts[TOPIC_PATTERN])) return 0;
+    pthread_mutex_lock(&p->mu);
+    const topic *t = find_topic(p, TOPIC_CHANNEL, channel);
+    if (t) send_to_all(t, chr_bytes(NULL, 0), &what);
+    twalk_r(p->topics[TOPIC_PATTERN], send_if_it_matches, &what);
+    pthread_mutex_unlock(&p->mu);
+    return what.receivers;
+}
+
+void pubsub_deliver(delivery *d)
+{
+    message *m = d->message;
+    atomic_fetch_sub(&d->to->inbox_bytes, message_bytes(m));
+    conn_push(d->to, chr_str(m->pattern.data ? "pmessage" : "message"), m->pattern, m->channel, m->payload, m->seq);
+    message_release(m);
+    free(d);
+}
+
+/* ---- asking ---- */
+
+typedef struct walk {
+    pubsub_name_fn *fn;
+    void           *arg;
+} walk;
+
+static void pass_on(const void *node, VISIT visit, void *arg)
+{
+    const walk *w = arg;
+    if (visit == postorder || visit == leaf) w->fn(w->arg, (*(topic *const *)node)->name);
+}
+
+void pubsub_each_channel(pubsub *p, pubsub_name_fn *fn, void *arg)
+{
+    walk w = { fn, arg };
+    pthread_mutex_lock(&p->mu);
+    twalk_r(p->topics[TOPIC_CHANNEL], pass_on, &w);
+    pthread_mutex_unlock(&p->mu);
+}
+
+size_t pubsub_subscribers(pubsub *p, slice channel)
+{
+    pthread_mutex_lock(&p->mu);
+    const topic *t = find_topic(p, TOPIC_CHANNEL, channel);
+    size_t       n = t ? t->n : 0;
+    pthread_mutex_unlock(&p->mu);
+    return n;
+}

@@ -1,0 +1,15 @@
+/* What CONFIG SET can change while the server runs. Read by any thread, without locks. */
+#ifndef CHR_NET_SETTINGS_H
+#define CHR_NET_SETTINGS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+typedef struct settings {
+    _Atomic(uint64_t) max_clients;
+    _Atomic(uint64_t) pubsub_hard, pubsub_soft, pubsub_soft_seconds; /* unsent bytes of a subscriber; 0: no limit */
+} settings;
+
+void settings_init(settings *s, unsigned max_clients);
+
+#endif
