@@ -132,6 +132,7 @@ slice       dir_key(const node *dir); /* of a directory's record: its prefix wit
 chr_status  dir_exists(mount *m, slice prefix, bool *exists); /* a record, or a key below */
 chr_status  dir_keep(mount *m, txn *t, const node *dir);      /* stages a record, so that it stays when empty */
 bool        dir_has_children_in_memory(const node *dir);
+chr_status  dir_is_empty(mount *m, const node *dir, bool *empty); /* a value of its own counts */
 void        node_stat(mount *m, const node *n, struct stat *st);
 object_meta new_meta(mount *m, fuse_req_t req, mode_t mode);
 void        seen_add(mount *m, slice key);
@@ -157,6 +158,7 @@ void       invalidate_stop(mount *m);
 void   fs_init_ops(struct fuse_lowlevel_ops *ops);
 void   ops_attr_init(struct fuse_lowlevel_ops *ops);
 void   ops_name_init(struct fuse_lowlevel_ops *ops);
+void   ops_rename_init(struct fuse_lowlevel_ops *ops);
 void   ops_file_init(struct fuse_lowlevel_ops *ops);
 void   ops_dir_init(struct fuse_lowlevel_ops *ops);
 void   ops_xattr_init(struct fuse_lowlevel_ops *ops);

@@ -176,6 +176,7 @@ chr_status mount_start(store *s, const mount_options *options, mount **out)
     ops_attr_init(&ops);
     ops_file_init(&ops);
     ops_name_init(&ops);
+    ops_rename_init(&ops);
     ops_dir_init(&ops);
     ops_xattr_init(&ops);
     char             settings[256];

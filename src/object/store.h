@@ -111,6 +111,8 @@ chr_status txn_set_meta(txn *t, object_space space, slice key, const object_meta
 chr_status txn_set_xattrs(txn *t, object_space space, slice key, slice xattrs); /* replaces the whole list */
 /* Value (however big, without copying it), attributes and xattrs go to another key, replacing what was there. */
 chr_status txn_move(txn *t, object_space space, slice from, slice to);
+/* The same in both directions at once; either may be absent. */
+chr_status txn_swap(txn *t, object_space space, slice a, slice b);
 /* Every object with start <= key < end (NULL data: no bound) in the space. Needs all stripes. */
 chr_status txn_delete_range(txn *t, object_space space, slice start, slice end);
 /* Applies everything staged, tells the watchers, unlocks and frees `t`, whatever is returned. *seq (may be NULL) is what must

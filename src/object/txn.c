@@ -419,6 +419,51 @@ chr_status txn_move(txn *t, object_space space, slice from, slice to)
     return txn_poison(t, st);
 }
 
+/* Half of a swap: `key` had `old`, and gets what `raw` holds and `rec` decodes. NULL: there is none. */
+static chr_status stage_swapped(txn *t, object_space space, slice key, const record *old, const record *rec, slice raw)
+{
+    engine_key k;
+    chr_status st = CHR_OK;
+    if (rec && rec->chunked)
+        st = txn_register_big(t, key, rec->big_id, rec->meta.expire_ms);
+    else if (old && old->chunked)
+        st = txn_unregister_big(t, key);
+    if (chr_ok(st) && !rec) return old ? stage_delete(t, space, key) : CHR_OK;
+    if (chr_ok(st)) st = engine_key_of(&k, space, key);
+    if (!chr_ok(st)) return st;
+    st = staging_put(&t->changes, k.bytes, raw, chr_bytes(NULL, 0));
+    engine_key_free(&k);
+    return st;
+}
+
+/* *found: `rec`, or NULL. What has expired goes for good, with its chunks. */
+static chr_status load_for_swap(txn *t, object_space space, slice key, buf *raw, record *rec, const record **found)
+{
+    chr_status st = txn_load(t, space, key, raw, rec);
+    if (st == CHR_NOT_FOUND) return CHR_OK;
+    if (chr_ok(st) && is_expired(t->s, &rec->meta)) {
+        st = txn_drop_big(t, key, rec);
+        return chr_ok(st) ? stage_delete(t, space, key) : st;
+    }
+    if (chr_ok(st)) *found = rec;
+    return st;
+}
+
+chr_status txn_swap(txn *t, object_space space, slice a, slice b)
+{
+    record     in_a, in_b;
+    chr_status st = key_check(a);
+    if (chr_ok(st)) st = key_check(b);
+    if (!chr_ok(st) || slice_equal(a, b)) return st;
+    const record *old_a = NULL, *old_b = NULL;
+    st = load_for_swap(t, space, a, &t->raw, &in_a, &old_a);
+    if (chr_ok(st)) st = load_for_swap(t, space, b, &t->other, &in_b, &old_b);
+    if (!chr_ok(st)) return txn_poison(t, st);
+    st = stage_swapped(t, space, a, old_a, old_b, buf_slice(&t->other));
+    if (chr_ok(st)) st = stage_swapped(t, space, b, old_b, old_a, buf_slice(&t->raw));
+    return txn_poison(t, st);
+}
+
 /* ---- one put ---- */
 
 chr_status store_put(store *s, slice key, const object_meta *meta, slice value, uint64_t *seq)

@@ -233,6 +233,66 @@ static void attributes_are_kept(void **state)
     assert_int_equal(errno, EINVAL);
 }
 
+static int exchange(const char *a, const char *b) { return renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE); }
+
+static void two_names_may_be_exchanged(void **state)
+{
+    fixture    *f = *state;
+    struct stat before, after;
+    write_file("a", "of a");
+    write_file("b", "of b");
+    assert_int_equal(stat("a", &before), 0);
+    assert_int_equal(renameat2(AT_FDCWD, "a", AT_FDCWD, "b", RENAME_NOREPLACE), -1);
+    assert_int_equal(errno, EEXIST);
+    assert_int_equal(exchange("a", "b"), 0);
+    assert_file("a", "of b");
+    assert_file("b", "of a");
+    assert_key(f, "a", "of b");
+    assert_int_equal(stat("b", &after), 0);
+    assert_int_equal(before.st_ino, after.st_ino);
+    assert_int_equal(renameat2(AT_FDCWD, "a", AT_FDCWD, "c", RENAME_NOREPLACE), 0);
+    assert_int_equal(exchange("a", "c"), -1);
+    assert_int_equal(errno, ENOENT);
+
+    /* Directories, with what is below only one of them or both, and a file with a directory. */
+    assert_int_equal(mkdir("d", 0700) | mkdir("e", 0711) | mkdir("e/sub", 0755), 0);
+    write_file("d/both", "d");
+    write_file("e/both", "e");
+    write_file("d/one", "1");
+    write_file("e/sub/deep", "2");
+    set_key(f, "d", "value of d");
+    assert_file("d/%=self", "value of d");
+    int fd = open("d/both", O_RDWR | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, "D", 1, 0), 1);
+    assert_int_equal(exchange("d", "e/sub"), 0);
+    assert_file("e/sub/both", "D");
+    assert_int_equal(exchange("d", "e/sub"), 0);
+    assert_int_equal(exchange("d", "e"), 0);
+    assert_int_equal(stat("d", &after), 0);
+    assert_int_equal(after.st_mode, S_IFDIR | 0711);
+    assert_file("d/both", "e");
+    assert_file("d/sub/deep", "2");
+    assert_file("e/both", "D");
+    assert_file("e/%=self", "value of d");
+    assert_key(f, "d/one", NULL);
+    assert_key(f, "e/one", "1");
+    assert_key(f, "d", NULL);
+    assert_int_equal(pwrite(fd, "!", 1, 1), 1);
+    assert_int_equal(close(fd), 0);
+    assert_key(f, "e/both", "D!");
+    assert_int_equal(exchange("d/sub", "d"), -1);
+    assert_int_equal(errno, EINVAL);
+    assert_int_equal(exchange("e", "c"), 0);
+    assert_file("e", "of b");
+    assert_file("c/one", "1");
+    assert_file("c/%=self", "value of d");
+    assert_key(f, "c", "value of d");
+    set_key(f, "c/one", "set since");
+    assert_file("c/one", "set since");
+    assert_int_equal(rename("c", "renamed"), 0);
+    assert_file("renamed/%=self", "value of d");
+}
+
 static void a_mount_point_must_be_an_empty_directory(void **state)
 {
     fixture      *f = *state;
@@ -255,6 +315,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_listing_shows_each_name_once, setup, teardown),
         cmocka_unit_test_setup_teardown(files_may_be_sparse_and_cut_and_patched, setup, teardown),
         cmocka_unit_test_setup_teardown(attributes_are_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(two_names_may_be_exchanged, setup, teardown),
         cmocka_unit_test_setup_teardown(a_mount_point_must_be_an_empty_directory, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -162,6 +162,16 @@ static void step_move(model *m, txn *t, int from, int to)
     m->at[from] = was;
 }
 
+static void step_swap(model *m, txn *t, int a, int b)
+{
+    if (!alive(m, a)) model_forget(&m->at[a]);
+    if (!alive(m, b)) model_forget(&m->at[b]);
+    assert_int_equal(txn_swap(t, OBJECT_KEY, model_key(a), model_key(b)), CHR_OK);
+    model_object was = m->at[a];
+    m->at[a] = m->at[b];
+    m->at[b] = was;
+}
+
 static void step_meta(model *m, txn *t, int i)
 {
     model_object *o = &m->at[i];
@@ -277,7 +287,7 @@ static void run_txn(model *m)
     for (uint64_t steps = 1 + pick(m, 5); steps; steps--) {
         int i = all ? (int)pick(m, MODEL_KEYS) : keys[pick(m, (uint64_t)n)];
         int other = all ? (int)pick(m, MODEL_KEYS) : keys[pick(m, (uint64_t)n)];
-        switch (pick(m, all ? 10 : 9)) {
+        switch (pick(m, all ? 11 : 10)) {
         case 0:
         case 1: step_put(m, t, i); break;
         case 2:
@@ -287,6 +297,7 @@ static void run_txn(model *m)
         case 6: step_move(m, t, i, other); break;
         case 7: step_meta(m, t, i); break;
         case 8: step_xattrs(m, t, i); break;
+        case 9: step_swap(m, t, i, other); break;
         default: step_range(m, t); break;
         }
         if (pick(m, 3) == 0) check_in_txn(m, t, i);
