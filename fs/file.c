@@ -274,6 +274,8 @@ chr_status file_keep_contents(mount *m, node *n)
     chr_status st = file_load(m, n);
     if (st != CHR_OK && st != CHR_NOT_FOUND) return st;
     if (n->base <= UNLINKED_IN_MEMORY) {
+        st = n->meta.has_xattrs ? store_get_xattrs(m->store, OBJECT_KEY, buf_slice(&n->key), &n->xattrs) : CHR_OK;
+        if (st != CHR_OK && st != CHR_NOT_FOUND) return st;
         buf    whole = { 0 };
         size_t got = 0;
         if (!buf_reserve(&whole, (size_t)n->base + 1)) return chr_nomem();

@@ -50,6 +50,7 @@ typedef struct node {
     bool         partial;  /* directory: see place */
     bool         self;     /* file: the value of the directory it is in */
     bool         unlinked; /* no name leads here any more */
+    int64_t      names_ns; /* directory: when its names last changed through the mount, 0: not since it is known here */
     uint64_t     lookups;  /* references of the kernel */
     unsigned     opens;
     unsigned     refs; /* by children, and by requests under way */
@@ -57,7 +58,7 @@ typedef struct node {
     bool         in_store; /* there is an object under the key */
     bool         loaded;   /* meta is what the store has, or newer */
     bool         dirty;    /* anything below is newer than the store */
-    object_meta  meta;     /* size included */
+    object_meta  meta;     /* size included; of directories, only those without a record */
     uint64_t     base;     /* bytes of the stored value that still count; behind it are zeroes */
     extent      *extents;  /* sorted, apart from each other */
     size_t       n_extents, cap_extents;
@@ -127,16 +128,20 @@ bool       node_attach(mount *m, node *n, node *parent, const char *name);
 /* Looks a name up: in memory, then in the store. CHR_NOT_FOUND; CHR_INVALID: the name is not spelt as it should be. */
 chr_status node_lookup(mount *m, node *parent, const char *name, node **out);
 /* The key (of a file) or prefix (of a directory) that a name stands for. */
-chr_status  node_key(const node *parent, const char *name, bool dir, buf *key, bool *partial);
-slice       dir_key(const node *dir); /* of a directory's record: its prefix without the slash */
-chr_status  dir_exists(mount *m, slice prefix, bool *exists); /* a record, or a key below */
-chr_status  dir_keep(mount *m, txn *t, const node *dir);      /* stages a record, so that it stays when empty */
-bool        dir_has_children_in_memory(const node *dir);
-chr_status  dir_is_empty(mount *m, const node *dir, bool *empty); /* a value of its own counts */
-void        node_stat(mount *m, const node *n, struct stat *st);
-object_meta new_meta(mount *m, fuse_req_t req, mode_t mode);
-void        seen_add(mount *m, slice key);
-bool        seen_has(const mount *m, slice key);
+chr_status node_key(const node *parent, const char *name, bool dir, buf *key, bool *partial);
+slice      dir_key(const node *dir);                         /* of a directory's record: its prefix without the slash */
+chr_status dir_exists(mount *m, slice prefix, bool *exists); /* a record, or a key below */
+chr_status dir_keep(mount *m, txn *t, const node *dir);      /* stages a record, so that it stays when empty */
+bool       dir_has_children_in_memory(const node *dir);
+chr_status dir_is_empty(mount *m, const node *dir, bool *empty); /* a value of its own counts */
+void       node_stat(mount *m, const node *n, struct stat *st);
+/* Of what the caller makes in the directory. */
+object_meta new_meta(mount *m, fuse_req_t req, const node *parent, mode_t mode);
+/* A name in it has come or gone. */
+void dir_touch(mount *m, node *dir);
+void dir_keep_meta(mount *m, node *dir); /* before its record goes, for those who have it open or stand in it */
+void seen_add(mount *m, slice key);
+bool seen_has(const mount *m, slice key);
 
 /* ---- files (file.c); mu held ---- */
 chr_status file_load(mount *m, node *n);

@@ -152,6 +152,8 @@ chr_status nodes_init(mount *m)
     m->by_name = calloc(m->buckets, sizeof *m->by_name);
     m->next_ino = FUSE_ROOT_ID;
     if (!m->by_ino || !m->by_name || !(m->root = node_new(m, NULL, "", NODE_DIR))) return chr_nomem();
+    m->root->meta = object_meta_default(m->store, 0);
+    m->root->meta.mode = S_IFDIR | 0755;
     return CHR_OK;
 }
 
@@ -249,14 +251,22 @@ bool dir_has_children_in_memory(const node *dir)
     return false;
 }
 
-object_meta new_meta(mount *m, fuse_req_t req, mode_t mode)
+void dir_touch(mount *m, node *dir) { dir->names_ns = store_now_ns(m->store); }
+
+object_meta new_meta(mount *m, fuse_req_t req, const node *parent, mode_t mode)
 {
+    struct stat            in;
     const struct fuse_ctx *ctx = fuse_req_ctx(req);
     object_meta            meta = object_meta_default(m->store, 0);
     meta.mode = mode;
     meta.uid = ctx->uid;
     meta.gid = ctx->gid;
     meta.has_attrs = true;
+    node_stat(m, parent, &in);
+    if (in.st_mode & S_ISGID) { /* such a directory hands its group down */
+        meta.gid = in.st_gid;
+        if (S_ISDIR(mode)) meta.mode |= S_ISGID;
+    }
     return meta;
 }
 
@@ -358,6 +368,30 @@ gone:
     return st;
 }
 
+static object_meta dir_meta(mount *m, const node *n)
+{
+    object_meta meta = n->meta;
+    if (n == m->root || n->unlinked) return meta;
+    if (n->kind != NODE_DIR || n->partial ||
+        store_stat(m->store, NULL, OBJECT_DIR, dir_key(n), &meta, NULL) != CHR_OK) {
+        meta = object_meta_default(m->store, 1);
+        meta.mode = S_IFDIR | 0755;
+        meta.mtime_ns = meta.atime_ns = meta.ctime_ns = 0;
+    }
+    if (n->names_ns > meta.mtime_ns) meta.mtime_ns = n->names_ns;
+    if (n->names_ns > meta.ctime_ns) meta.ctime_ns = n->names_ns;
+    return meta;
+}
+
+void dir_keep_meta(mount *m, node *n) { n->meta = dir_meta(m, n); }
+
+static struct timespec time_of(int64_t ns)
+{
+    int64_t nsec = ns % 1000000000;
+    if (nsec < 0) nsec += 1000000000; /* before 1970 */
+    return (struct timespec){ (ns - nsec) / 1000000000, nsec };
+}
+
 void node_stat(mount *m, const node *n, struct stat *st)
 {
     object_meta meta = n->meta;
@@ -366,15 +400,9 @@ void node_stat(mount *m, const node *n, struct stat *st)
     st->st_nlink = n->unlinked ? 0 : 1;
     st->st_blksize = CHUNK_BYTES;
     if (n->kind == NODE_DIR || n->kind == NODE_CONTROL_DIR) {
-        slice key = n->kind == NODE_DIR ? dir_key(n) : chr_bytes("", 0);
-        if (n == m->root || n->kind != NODE_DIR || n->partial ||
-            store_stat(m->store, NULL, OBJECT_DIR, key, &meta, NULL) != CHR_OK) {
-            meta = object_meta_default(m->store, 1);
-            meta.mode = S_IFDIR | 0755;
-            meta.mtime_ns = meta.atime_ns = meta.ctime_ns = 0;
-        }
-        st->st_nlink = 2;
+        meta = dir_meta(m, n);
         meta.size = 0;
+        st->st_nlink *= 2;
     } else if (n->kind == NODE_CONTROL_FILE) {
         meta = object_meta_default(m->store, 0);
         meta.mode = S_IFREG | 0444;
@@ -385,7 +413,7 @@ void node_stat(mount *m, const node *n, struct stat *st)
     st->st_gid = meta.gid;
     st->st_size = (off_t)meta.size;
     st->st_blocks = (blkcnt_t)((meta.size + 511) / 512);
-    st->st_mtim = (struct timespec){ meta.mtime_ns / 1000000000, meta.mtime_ns % 1000000000 };
-    st->st_atim = (struct timespec){ meta.atime_ns / 1000000000, meta.atime_ns % 1000000000 };
-    st->st_ctim = (struct timespec){ meta.ctime_ns / 1000000000, meta.ctime_ns % 1000000000 };
+    st->st_mtim = time_of(meta.mtime_ns);
+    st->st_atim = time_of(meta.atime_ns);
+    st->st_ctim = time_of(meta.ctime_ns);
 }

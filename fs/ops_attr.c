@@ -131,10 +131,13 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int se
         st = CHR_OK; /* as > does; it changes nothing */
     else if (st == CHR_OK && n->kind == NODE_DIR) {
         slice key = dir_key(n);
-        if (n == m->root || n->partial)
+        if (n->partial)
             st = chr_fail(CHR_INVALID, "the attributes of this directory are fixed");
+        else if (n == m->root || n->unlinked) /* nowhere to keep them, but until it is forgotten */
+            change_meta(m, &n->meta, attr, set);
         else
             st = commit_meta(m, OBJECT_DIR, key, attr, set);
+        if (st == CHR_OK && (set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW))) n->names_ns = 0;
     } else if (st == CHR_OK) {
         if (set & FUSE_SET_ATTR_SIZE) st = file_truncate(m, n, (uint64_t)attr->st_size);
         /* An open file takes its attributes with it when it is closed; otherwise they go to the store now. */

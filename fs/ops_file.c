@@ -39,9 +39,10 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
             key = (buf){ 0 };
             n->self = self;
             n->loaded = true;
-            n->meta = new_meta(m, req, S_IFREG | (mode & 07777));
+            n->meta = new_meta(m, req, p, S_IFREG | (mode & 07777));
             seen_add(m, buf_slice(&n->key));
             file_mark_dirty(m, n);
+            dir_touch(m, p);
         }
         error = st == CHR_OK ? 0 : fs_errno(st);
     }
@@ -68,6 +69,7 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
     mount     *m = fs_begin(req);
     node      *p = node_of(m, parent), *n = NULL;
     buf        key = { 0 };
+    uint64_t   seq = 0;
     bool       partial;
     chr_status st = p && p->kind == NODE_DIR ? node_lookup(m, p, name, &n) : no_such_directory();
     int        error = st == CHR_OK ? EEXIST : st == CHR_NOT_FOUND ? 0 : fs_errno(st);
@@ -79,10 +81,17 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
             n->key = key;
             key = (buf){ 0 };
             n->loaded = true;
-            n->meta = new_meta(m, req, mode);
+            n->meta = new_meta(m, req, p, mode);
             seen_add(m, buf_slice(&n->key));
             file_mark_dirty(m, n);
-            st = file_flush(m, n, NULL);
+            st = file_flush(m, n, &seq);
+            if (st == CHR_OK && seq) st = db_wait_written(store_db(m->store), seq);
+            if (st == CHR_OK) {
+                dir_touch(m, p);
+            } else if (n->dirty) { /* it did not come to be */
+                file_forget_dirty(m, n);
+                node_release(m, n);
+            }
         }
         error = st == CHR_OK ? 0 : fs_errno(st);
     }

@@ -22,7 +22,7 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
     if (!error && st == CHR_OK && partial) st = chr_fail(CHR_INVALID, "%s stands for a piece of a longer name", name);
     if (!error && st == CHR_OK) {
         slice       key = chr_bytes(prefix.data, prefix.len - 1);
-        object_meta meta = new_meta(m, req, S_IFDIR | (mode & 07777));
+        object_meta meta = new_meta(m, req, p, S_IFDIR | (mode & 07777));
         txn        *t = txn_begin(m->store, &key, 1);
         st = t ? CHR_OK : CHR_NO_MEMORY;
         if (t) {
@@ -36,6 +36,7 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
         if (st == CHR_OK) st = node_lookup(m, p, name, &n);
     }
     if (!error && st != CHR_OK) error = fs_errno(st);
+    if (!error) dir_touch(m, p);
     if (error)
         fuse_reply_err(req, error);
     else
@@ -54,7 +55,7 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
     int        error = st == CHR_OK ? EEXIST : st == CHR_NOT_FOUND ? 0 : fs_errno(st);
     if (!error) st = node_key(p, name, false, &key, &partial);
     if (!error && st == CHR_OK) {
-        object_meta meta = new_meta(m, req, S_IFLNK | 0777);
+        object_meta meta = new_meta(m, req, p, S_IFLNK | 0777);
         slice       k = buf_slice(&key);
         txn        *t = txn_begin(m->store, &k, 1);
         st = t ? CHR_OK : CHR_NO_MEMORY;
@@ -69,6 +70,7 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
         if (st == CHR_OK) st = node_lookup(m, p, name, &n);
     }
     if (!error && st != CHR_OK) error = fs_errno(st);
+    if (!error) dir_touch(m, p);
     if (error)
         fuse_reply_err(req, error);
     else
@@ -118,6 +120,7 @@ static chr_status remove_file(mount *m, node *n)
     chr_buf_free(&key);
     if (st != CHR_OK) return st;
     if (!n->opens) file_forget_dirty(m, n);
+    dir_touch(m, parent);
     node_detach(m, n);
     node_release(m, n);
     return CHR_OK;
@@ -167,7 +170,8 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
     if (!error && !empty) error = ENOTEMPTY;
     if (!error) {
         slice keys[2] = { dir_key(n), dir_key(p) };
-        txn  *t = txn_begin(m->store, keys, 2);
+        dir_keep_meta(m, n);
+        txn *t = txn_begin(m->store, keys, 2);
         st = t ? CHR_OK : CHR_NO_MEMORY;
         if (t) {
             txn_set_origin(t, m);
@@ -181,6 +185,7 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
         error = fs_errno(st);
     }
     if (!error) {
+        dir_touch(m, p);
         node_detach(m, n);
         node_release(m, n);
     }

@@ -13,7 +13,9 @@ static bool supported(const char *name)
 /* Where a node's attributes are kept; false: it has none. */
 static bool home(mount *m, const node *n, object_space *space, slice *key)
 {
-    if (!n || n == m->root || n->partial || (n->kind != NODE_FILE && n->kind != NODE_DIR)) return false;
+    if (!n || n == m->root || n->partial || (n->kind == NODE_DIR && n->unlinked) ||
+        (n->kind != NODE_FILE && n->kind != NODE_DIR))
+        return false;
     *space = n->kind == NODE_DIR ? OBJECT_DIR : OBJECT_KEY;
     *key = n->kind == NODE_DIR ? dir_key(n) : buf_slice(&n->key);
     return true;
@@ -35,7 +37,7 @@ static chr_status save(mount *m, node *n, slice list)
     object_space space;
     slice        key;
     object_meta  meta;
-    if (!home(m, n, &space, &key)) return chr_fail(CHR_INVALID, "this has no attributes of its own");
+    if (!home(m, n, &space, &key)) return CHR_NOT_FOUND;
     if (n->kind == NODE_FILE && !n->in_store) return buf_set(&n->xattrs, list) ? CHR_OK : chr_nomem();
     txn *t = txn_begin(m->store, &key, 1);
     if (!t) return CHR_NO_MEMORY;
@@ -113,11 +115,14 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 /* Sets (value) or removes (NULL data) one attribute; 0 or an errno. */
 static int change_list(mount *m, node *n, const char *wanted, slice new_value, int flags)
 {
-    buf        list = { 0 }, next = { 0 };
-    slice      name, value;
-    bool       found = false, good = true;
-    int        error = 0;
-    chr_status st = n ? load(m, n, &list) : CHR_NOT_FOUND;
+    buf          list = { 0 }, next = { 0 };
+    slice        name, value;
+    bool         found = false, good = true;
+    object_space space;
+    slice        key;
+    int          error = 0;
+    if (!home(m, n, &space, &key)) return EOPNOTSUPP;
+    chr_status st = load(m, n, &list);
     reader     r = reader_of(buf_slice(&list));
     while (st == CHR_OK && good && next_xattr(&r, &name, &value)) {
         if (slice_equal(name, chr_str(wanted)))
