@@ -15,6 +15,11 @@ chr_status file_load(mount *m, node *n)
     return st;
 }
 
+chr_status file_refresh(mount *m, node *n)
+{
+    return n->dirty || (n->unlinked && !n->in_store) ? CHR_OK : file_load(m, n);
+}
+
 void file_mark_dirty(mount *m, node *n)
 {
     if (n->dirty) return;
@@ -125,6 +130,31 @@ static void cut_extents(node *n, uint64_t size)
     }
 }
 
+/* False: no memory, and a part is dropped. */
+static bool drop_extents(node *n, uint64_t from, uint64_t to)
+{
+    size_t i = first_reaching(n, from + 1);
+    while (i < n->n_extents && n->extents[i].offset < to) {
+        extent  *e = &n->extents[i];
+        uint64_t end = extent_end(e);
+        if (e->offset < from) {
+            slice tail = slice_from(buf_slice(&e->bytes), (size_t)((end < to ? end : to) - e->offset));
+            if (tail.len && !insert_extent(n, i + 1, to, tail)) return false;
+            n->extents[i].bytes.len = (size_t)(from - n->extents[i].offset);
+            i++;
+        } else if (end > to) {
+            e->bytes.len = (size_t)(end - to);
+            memmove(e->bytes.data, e->bytes.data + (to - e->offset), e->bytes.len);
+            e->offset = to;
+        } else {
+            chr_buf_free(&e->bytes);
+            memmove(e, e + 1, (n->n_extents - i - 1) * sizeof *e);
+            n->n_extents--;
+        }
+    }
+    return true;
+}
+
 static void count_dirty(mount *m, node *n)
 {
     uint64_t bytes = 0;
@@ -199,6 +229,53 @@ chr_status file_truncate(mount *m, node *n, uint64_t size)
     n->meta.size = size;
     n->meta.has_attrs = true;
     touch(m, n);
+    return CHR_OK;
+}
+
+static chr_status punch_stored(mount *m, node *n, uint64_t offset, uint64_t len)
+{
+    slice      key = buf_slice(&n->key);
+    chr_status st = file_flush(m, n, NULL);
+    if (st != CHR_OK) return st;
+    txn *t = txn_begin(m->store, &key, 1);
+    if (!t) return CHR_NO_MEMORY;
+    txn_set_origin(t, m);
+    st = txn_punch(t, key, offset, len);
+    if (st == CHR_OK)
+        st = fs_commit(m, t);
+    else
+        txn_abort(t);
+    return st == CHR_OK ? file_load(m, n) : st;
+}
+
+chr_status file_punch(mount *m, node *n, uint64_t offset, uint64_t len)
+{
+    chr_status st = file_refresh(m, n);
+    if (st != CHR_OK || offset >= n->meta.size) return st;
+    if (n->in_store && offset < n->base) return punch_stored(m, n, offset, len);
+    bool dropped = drop_extents(n, offset, len < n->meta.size - offset ? offset + len : n->meta.size);
+    file_mark_dirty(m, n);
+    count_dirty(m, n);
+    touch(m, n);
+    return dropped ? CHR_OK : chr_nomem();
+}
+
+chr_status file_data(mount *m, node *n, uint64_t offset, uint64_t *start, uint64_t *end)
+{
+    chr_status st = file_refresh(m, n);
+    *start = *end = n->meta.size;
+    if (st != CHR_OK || offset >= n->meta.size) return st;
+    uint64_t base = n->base < n->meta.size ? n->base : n->meta.size;
+    if (n->in_store && offset < base) {
+        st = store_data(m->store, buf_slice(&n->key), offset, start, end);
+        if (st != CHR_OK) return st;
+        if (*end > base) *end = base;
+        if (*start >= base) *start = *end = n->meta.size;
+    }
+    size_t i = first_reaching(n, offset + 1);
+    if (i == n->n_extents || n->extents[i].offset > *start) return CHR_OK;
+    *start = n->extents[i].offset > offset ? n->extents[i].offset : offset;
+    *end = extent_end(&n->extents[i]);
     return CHR_OK;
 }
 

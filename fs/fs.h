@@ -145,9 +145,17 @@ bool seen_has(const mount *m, slice key);
 
 /* ---- files (file.c); mu held ---- */
 chr_status file_load(mount *m, node *n);
+/* The same, and no error if the file has no object to be loaded from: it is new, or unlinked. */
+chr_status file_refresh(mount *m, node *n);
 chr_status file_read(mount *m, node *n, uint64_t offset, char *to, size_t len, size_t *got);
 chr_status file_write(mount *m, node *n, uint64_t offset, slice data);
 chr_status file_truncate(mount *m, node *n, uint64_t size);
+/* Zeroes, which take no room where they fill chunks, for what of these bytes lies below the size. What the file has in the
+ * store is changed there at once, after everything unwritten went there. */
+chr_status file_punch(mount *m, node *n, uint64_t offset, uint64_t len);
+/* The next run of bytes at or after `offset` that are not a hole; *start = *end = the size if there is none. A run may be
+ * told in pieces. */
+chr_status file_data(mount *m, node *n, uint64_t offset, uint64_t *start, uint64_t *end);
 /* Everything to the store, as one batch; *seq to wait for (0: there was nothing). */
 chr_status file_flush(mount *m, node *n, uint64_t *seq);
 void       file_mark_dirty(mount *m, node *n);
@@ -165,6 +173,7 @@ void   ops_attr_init(struct fuse_lowlevel_ops *ops);
 void   ops_name_init(struct fuse_lowlevel_ops *ops);
 void   ops_rename_init(struct fuse_lowlevel_ops *ops);
 void   ops_file_init(struct fuse_lowlevel_ops *ops);
+void   ops_space_init(struct fuse_lowlevel_ops *ops);
 void   ops_dir_init(struct fuse_lowlevel_ops *ops);
 void   ops_xattr_init(struct fuse_lowlevel_ops *ops);
 void   reply_entry(mount *m, fuse_req_t req, node *n);

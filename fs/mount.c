@@ -175,6 +175,7 @@ chr_status mount_start(store *s, const mount_options *options, mount **out)
     struct fuse_lowlevel_ops ops = { .init = op_init };
     ops_attr_init(&ops);
     ops_file_init(&ops);
+    ops_space_init(&ops);
     ops_name_init(&ops);
     ops_rename_init(&ops);
     ops_dir_init(&ops);

@@ -76,7 +76,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     mount     *m = fs_begin(req);
     node      *n = node_of(m, ino);
     chr_status st = n ? CHR_OK : CHR_NOT_FOUND;
-    if (st == CHR_OK && n->kind == NODE_FILE && !n->dirty && !(n->unlinked && !n->in_store)) st = file_load(m, n);
+    if (st == CHR_OK && n->kind == NODE_FILE) st = file_refresh(m, n);
     if (st == CHR_OK)
         reply_attr(m, req, n);
     else

@@ -111,7 +111,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     if (st == CHR_OK && n->kind == NODE_CONTROL_FILE) {
         fi->direct_io = 1; /* its size is not known before it is read */
     } else if (st == CHR_OK) {
-        if (!n->dirty && !(n->unlinked && !n->in_store)) st = file_load(m, n);
+        st = file_refresh(m, n);
         if (st == CHR_OK && (fi->flags & O_TRUNC) && is_writing(fi->flags)) st = file_truncate(m, n, 0);
         fi->keep_cache = !n->meta.expire_ms;
         fi->noflush = !is_writing(fi->flags);
@@ -140,7 +140,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, s
         got = text.len - from < size ? text.len - from : size;
         if (got) memcpy(to, text.data + from, got);
     } else if (st == CHR_OK) {
-        if (!n->dirty && !(n->unlinked && !n->in_store)) st = file_load(m, n);
+        st = file_refresh(m, n);
         if (st == CHR_OK) st = file_read(m, n, (uint64_t)offset, to, size, &got);
     }
     if (st == CHR_OK)
@@ -219,20 +219,6 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     fs_end(m);
 }
 
-static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
-                         struct fuse_file_info *fi)
-{
-    (void)fi;
-    mount *m = fs_begin(req);
-    node  *n = node_of(m, ino);
-    int    error = n && n->kind == NODE_FILE ? 0 : ENOENT;
-    if (!error && mode != 0) error = EOPNOTSUPP;
-    if (!error && (uint64_t)(offset + length) > n->meta.size)
-        error = fs_errno(file_truncate(m, n, (uint64_t)(offset + length)));
-    fuse_reply_err(req, error);
-    fs_end(m);
-}
-
 void ops_file_init(struct fuse_lowlevel_ops *ops)
 {
     ops->create = op_create;
@@ -243,5 +229,4 @@ void ops_file_init(struct fuse_lowlevel_ops *ops)
     ops->flush = op_flush;
     ops->fsync = op_fsync;
     ops->release = op_release;
-    ops->fallocate = op_fallocate;
 }

@@ -129,7 +129,7 @@ chr_status txn_delete_chunks(txn *t, uint64_t id, uint64_t from, uint64_t to)
     char       key[CHUNK_KEY_BYTES], end[CHUNK_KEY_BYTES];
     chr_status st = CHR_OK;
     if (to - from > CHUNK_DELETES_MAX)
-        return staging_delete_range(&t->changes, chunk_key(key, id, (uint32_t)from), chunk_key(end, id + 1, 0));
+        return staging_delete_range(&t->changes, chunk_key(key, id, (uint32_t)from), chunk_key(end, id, (uint32_t)to));
     for (uint64_t i = from; i < to && chr_ok(st); i++)
         st = staging_delete(&t->changes, chunk_key(key, id, (uint32_t)i));
     return st;
@@ -391,4 +391,77 @@ chr_status txn_truncate(txn *t, slice key, uint64_t size)
         st = cut_chunks(t, rec.big_id, rec.meta.size, size);
     if (chr_ok(st)) st = stage_resized(t, key, &rec, chr_bytes(NULL, 0), size);
     return txn_poison(t, st);
+}
+
+/* ---- holes ---- */
+
+/* Zeroes from `from` up to `to` of a chunk; it takes no more room than before. */
+static chr_status clear_in_chunk(txn *t, uint64_t id, uint64_t index, size_t from, size_t to)
+{
+    size_t     stored = 0;
+    chr_status st = scratch(t);
+    if (chr_ok(st)) st = load_chunk(t, id, index, t->chunk, CHUNK_BYTES, &stored);
+    if (!chr_ok(st) || stored <= from) return st;
+    if (to >= stored && from == 0) return txn_delete_chunks(t, id, index, index + 1);
+    if (to >= stored) return put_chunk(t, id, index, chr_bytes(t->chunk, from));
+    memset(t->chunk + from, 0, to - from);
+    return put_chunk(t, id, index, chr_bytes(t->chunk, stored));
+}
+
+static chr_status punch_big(txn *t, slice key, record *rec, uint64_t offset, uint64_t end)
+{
+    uint64_t   size = rec->meta.size, first = offset / CHUNK_BYTES, last = end / CHUNK_BYTES;
+    size_t     from = offset % CHUNK_BYTES, to = end % CHUNK_BYTES;
+    chr_status st = CHR_OK;
+    if (end == size && to) { /* whatever the last chunk has, it ends here */
+        last++;
+        to = 0;
+    }
+    if (from) st = clear_in_chunk(t, rec->big_id, first, from, first == last ? to : CHUNK_BYTES);
+    first += from > 0;
+    if (chr_ok(st) && first < last) st = txn_delete_chunks(t, rec->big_id, first, last);
+    if (chr_ok(st) && to && first <= last) st = clear_in_chunk(t, rec->big_id, last, 0, to);
+    return chr_ok(st) ? stage_resized(t, key, rec, chr_bytes(NULL, 0), size) : st;
+}
+
+chr_status txn_punch(txn *t, slice key, uint64_t offset, uint64_t len)
+{
+    record     rec;
+    chr_status st = load_for_change(t, key, &rec);
+    if (!chr_ok(st) || offset >= rec.meta.size || len == 0) return st;
+    uint64_t end = len < rec.meta.size - offset ? offset + len : rec.meta.size;
+    if (rec.chunked) return txn_poison(t, punch_big(t, key, &rec, offset, end));
+    st = scratch(t);
+    if (!chr_ok(st)) return st;
+    memcpy(t->chunk, rec.value.data, rec.value.len);
+    memset(t->chunk + offset, 0, end - offset);
+    return txn_poison(t, stage_resized(t, key, &rec, chr_bytes(t->chunk, rec.value.len), rec.value.len));
+}
+
+/* The chunks it looks through at a time: who asks may hold locks. */
+enum { DATA_CHUNKS = 256 };
+
+chr_status big_data(store *s, const db_snapshot *at, uint64_t id, uint64_t offset, uint64_t *start, uint64_t *end)
+{
+    char       from[CHUNK_KEY_BYTES], to[CHUNK_KEY_BYTES];
+    db_iter   *it;
+    bool       found = false;
+    slice      lower = chunk_key(from, id, (uint32_t)(offset / CHUNK_BYTES));
+    chr_status st = db_iter_new(s->d, at, lower, chunk_key(to, id + 1, 0), &it);
+    if (!chr_ok(st)) return st;
+    db_iter_first(it);
+    for (int i = 0; i < DATA_CHUNKS && db_iter_valid(it); i++) {
+        uint64_t begin = (uint64_t)chunk_index(db_iter_key(it)) * CHUNK_BYTES, stop = begin + db_iter_value(it).len;
+        if (found && begin != *end) break;
+        if (stop > offset) {
+            if (!found) *start = begin > offset ? begin : offset;
+            *end = stop;
+            found = true;
+            if (stop - begin < CHUNK_BYTES) break;
+        }
+        db_iter_next(it);
+    }
+    st = db_iter_status(it);
+    db_iter_free(it);
+    return chr_ok(st) && !found ? CHR_NOT_FOUND : st;
 }

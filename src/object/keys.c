@@ -61,6 +61,14 @@ slice chunk_key(char to[static CHUNK_KEY_BYTES], uint64_t id, uint32_t index)
     return chr_bytes(to, CHUNK_KEY_BYTES);
 }
 
+uint32_t chunk_index(slice key)
+{
+    uint32_t big_endian;
+    assert(key.len == CHUNK_KEY_BYTES);
+    memcpy(&big_endian, key.data + 10, sizeof big_endian);
+    return __builtin_bswap32(big_endian);
+}
+
 slice pending_key(char to[static PENDING_KEY_BYTES], uint64_t id)
 {
     memcpy(to, space_start(SPACE_PENDING).data, 2);

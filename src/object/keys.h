@@ -35,8 +35,9 @@ chr_status engine_key_in(engine_key *k, key_space space, slice key);
 chr_status key_check(slice key);
 chr_status value_check(slice value);
 
-slice chunk_key(char to[static CHUNK_KEY_BYTES], uint64_t id, uint32_t index);
-slice pending_key(char to[static PENDING_KEY_BYTES], uint64_t id);
+slice    chunk_key(char to[static CHUNK_KEY_BYTES], uint64_t id, uint32_t index);
+uint32_t chunk_index(slice key); /* of a chunk_key */
+slice    pending_key(char to[static PENDING_KEY_BYTES], uint64_t id);
 
 /* FF and the byte of a space: its first key, and the end of the space before. */
 slice              space_start(key_space space);

@@ -130,6 +130,27 @@ chr_status store_read(store *s, const store_snapshot *snapshot, slice key, uint6
     return CHR_OK;
 }
 
+chr_status store_data(store *s, slice key, uint64_t offset, uint64_t *start, uint64_t *end)
+{
+    looked       l = { .space = OBJECT_KEY };
+    db_snapshot *at;
+    chr_status   st = db_snapshot_new(s->d, &at);
+    if (!chr_ok(st)) return st;
+    st = look_up(s, at, key, &l, NULL);
+    if (chr_ok(st) && l.rec.chunked) {
+        st = big_data(s, at, l.rec.big_id, offset, start, end);
+        if (st == CHR_NOT_FOUND) {
+            *start = *end = l.rec.meta.size;
+            st = CHR_OK;
+        }
+    } else if (chr_ok(st)) {
+        *end = l.rec.meta.size;
+        *start = offset < *end ? offset : *end;
+    }
+    db_snapshot_free(s->d, at);
+    return st;
+}
+
 chr_status store_visit(store *s, slice key, store_visit_fn *visit, void *arg, uint64_t *seq)
 {
     looked l = { .space = OBJECT_KEY, .visit = visit, .visit_arg = arg };

@@ -74,6 +74,9 @@ chr_status store_read(store *s, const store_snapshot *snapshot, slice key, uint6
  * for a value in chunks (meta->size tells): fetch that with store_get or store_read. */
 typedef void store_visit_fn(void *arg, const object_meta *meta, slice value);
 chr_status   store_visit(store *s, slice key, store_visit_fn *visit, void *arg, uint64_t *seq);
+/* The next run of stored bytes at or after `offset`; *start = *end = the size if there is none. Outside of runs there are holes,
+ * zeroes that take no room. A run may be told in several pieces. */
+chr_status store_data(store *s, slice key, uint64_t offset, uint64_t *start, uint64_t *end);
 /* The encoded list of extended attributes: for each, sized name, sized value (buf_append_sized). */
 chr_status store_get_xattrs(store *s, object_space space, slice key, buf *xattrs);
 
@@ -106,6 +109,8 @@ chr_status txn_delete(txn *t, object_space space, slice key, bool *existed);
  * them otherwise. CHR_TOO_BIG: over OBJECT_SIZE_MAX or WRITE_BYTES_MAX. */
 chr_status txn_write(txn *t, slice key, uint64_t offset, slice data);
 chr_status txn_truncate(txn *t, slice key, uint64_t size);
+/* Makes zeroes of a part of the value, or of what of it lies below the size; whole chunks become holes. */
+chr_status txn_punch(txn *t, slice key, uint64_t offset, uint64_t len);
 /* Sets attributes and expiry (not size) of an object that exists; in OBJECT_DIR it creates the directory record. */
 chr_status txn_set_meta(txn *t, object_space space, slice key, const object_meta *meta);
 chr_status txn_set_xattrs(txn *t, object_space space, slice key, slice xattrs); /* replaces the whole list */

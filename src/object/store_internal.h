@@ -124,6 +124,8 @@ void big_discard(store *s, uint64_t id);
 void big_discard_again(store *s);
 /* `len` bytes from `offset`, all below the value's size. */
 chr_status big_read(store *s, const db_snapshot *at, uint64_t id, uint64_t offset, char *to, size_t len);
+/* As store_data; CHR_NOT_FOUND: no more data. */
+chr_status big_data(store *s, const db_snapshot *at, uint64_t id, uint64_t offset, uint64_t *start, uint64_t *end);
 chr_status big_get(store *s, const db_snapshot *at, const record *rec,
                    buf *value); /* CHR_TOO_BIG above CHR_VALUE_MAX */
 chr_status txn_big_get(txn *t, const record *rec, buf *value);

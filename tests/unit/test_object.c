@@ -143,6 +143,16 @@ static void step_truncate(model *m, txn *t, int i)
     if (there) model_set_size(&m->at[i], size);
 }
 
+static void step_punch(model *m, txn *t, int i)
+{
+    model_object *o = &m->at[i];
+    size_t        len = model_size(m), offset = pick(m, MODEL_SIZE_MAX);
+    bool          there = alive(m, i);
+    if (there && pick(m, 3) == 0) offset = offset < o->size ? offset : o->size, len = o->size - offset; /* to the end */
+    assert_int_equal(txn_punch(t, model_key(i), offset, len), there ? CHR_OK : CHR_NOT_FOUND);
+    if (there && offset < o->size) memset(o->bytes + offset, 0, len < o->size - offset ? len : o->size - offset);
+}
+
 static void step_delete(model *m, txn *t, int i)
 {
     bool existed = false, there = alive(m, i), ask = pick(m, 2);
@@ -201,6 +211,23 @@ static void step_range(model *m, txn *t)
     for (int i = start; i < end; i++) model_forget(&m->at[i]);
 }
 
+static void assert_zeroes(const model_object *o, uint64_t from, uint64_t to)
+{
+    for (uint64_t i = from; i < to; i++) assert_int_equal(o->bytes[i], 0);
+}
+
+/* What is said to be a hole is zeroes. */
+static void check_holes(model *m, int i)
+{
+    const model_object *o = &m->at[i];
+    uint64_t            start, end;
+    for (uint64_t at = 0; at < o->size; at = end) {
+        assert_int_equal(store_data(m->f->s, model_key(i), at, &start, &end), CHR_OK);
+        assert_true(start >= at && end >= start && end <= o->size && (start < end || start == o->size));
+        assert_zeroes(o, at, start);
+    }
+}
+
 static void check_all(model *m)
 {
     store      *s = m->f->s;
@@ -224,6 +251,7 @@ static void check_all(model *m)
         assert_int_equal(got, expected);
         if (got) assert_memory_equal(part, o->bytes + offset, got);
         free(part);
+        check_holes(m, i);
     }
     assert_true(internal_keys(s, 3) >= big);
 
@@ -287,7 +315,7 @@ static void run_txn(model *m)
     for (uint64_t steps = 1 + pick(m, 5); steps; steps--) {
         int i = all ? (int)pick(m, MODEL_KEYS) : keys[pick(m, (uint64_t)n)];
         int other = all ? (int)pick(m, MODEL_KEYS) : keys[pick(m, (uint64_t)n)];
-        switch (pick(m, all ? 11 : 10)) {
+        switch (pick(m, all ? 12 : 11)) {
         case 0:
         case 1: step_put(m, t, i); break;
         case 2:
@@ -298,6 +326,7 @@ static void run_txn(model *m)
         case 7: step_meta(m, t, i); break;
         case 8: step_xattrs(m, t, i); break;
         case 9: step_swap(m, t, i, other); break;
+        case 10: step_punch(m, t, i); break;
         default: step_range(m, t); break;
         }
         if (pick(m, 3) == 0) check_in_txn(m, t, i);

@@ -151,6 +151,55 @@ static void a_move_takes_a_big_value_along_without_touching_its_chunks(void **st
     free(data);
 }
 
+static void punch(store *s, slice key, uint64_t offset, uint64_t len)
+{
+    txn *t = txn_begin(s, &key, 1);
+    assert_non_null(t);
+    assert_int_equal(txn_punch(t, key, offset, len), CHR_OK);
+    commit(t);
+}
+
+static void assert_run(store *s, slice key, uint64_t offset, uint64_t start, uint64_t end)
+{
+    uint64_t a, b;
+    assert_int_equal(store_data(s, key, offset, &a, &b), CHR_OK);
+    assert_int_equal(a, start);
+    assert_int_equal(b, end);
+}
+
+static void a_hole_takes_no_room_however_big(void **state)
+{
+    fixture       *f = *state;
+    store         *s = f->s;
+    const uint64_t chunk = CHUNK_BYTES, far = OBJECT_SIZE_MAX - 10;
+    slice          key = chr_str("key");
+    size_t         len = 600 * (size_t)CHUNK_BYTES;
+    char          *data = pattern(len, 6);
+    put(s, "key", chr_bytes(data, len));
+    punch(s, key, 10, 580 * chunk);
+    assert_int_equal(internal_keys(s, 1), 21);
+    assert_run(s, key, 0, 0, 10);
+    assert_run(s, key, 10, 580 * chunk, 600 * chunk); /* the zeroes of the chunk in which it ends are written */
+    memset(data + 10, 0, 580 * chunk);
+    assert_value(s, "key", chr_bytes(data, len));
+    punch(s, key, 590 * chunk, UINT64_MAX);
+    assert_int_equal(internal_keys(s, 1), 11);
+    assert_run(s, key, 580 * chunk, 580 * chunk, 590 * chunk);
+    assert_run(s, key, 590 * chunk, 600 * chunk, 600 * chunk);
+
+    txn *t = txn_begin(s, &key, 1);
+    assert_non_null(t);
+    assert_int_equal(txn_write(t, key, far, chr_str("0123456789")), CHR_OK);
+    commit(t);
+    assert_run(s, key, 590 * chunk, far / chunk * chunk, OBJECT_SIZE_MAX);
+    punch(s, key, 0, far);
+    assert_run(s, key, 0, far / chunk * chunk, OBJECT_SIZE_MAX);
+    punch(s, key, 0, OBJECT_SIZE_MAX);
+    assert_int_equal(internal_keys(s, 1), 0);
+    assert_run(s, key, 0, OBJECT_SIZE_MAX, OBJECT_SIZE_MAX);
+    free(data);
+}
+
 static void a_snapshot_and_an_iterator_keep_the_chunks_of_their_moment(void **state)
 {
     fixture        *f = *state;
@@ -458,6 +507,7 @@ int main(void)
         ON_BOTH(a_very_big_value_is_written_ahead_and_leaves_nothing_when_it_goes),
         ON_BOTH(chunks_that_a_crash_left_without_a_record_are_gone_after_opening),
         ON_BOTH(a_move_takes_a_big_value_along_without_touching_its_chunks),
+        ON_BOTH(a_hole_takes_no_room_however_big),
         ON_BOTH(a_snapshot_and_an_iterator_keep_the_chunks_of_their_moment),
         ON_BOTH(an_expired_object_is_absent_for_everyone),
         ON(on_sim, an_iterator_has_one_moment_for_expiry),
