@@ -112,9 +112,9 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fi->direct_io = 1; /* its size is not known before it is read */
     } else if (st == CHR_OK) {
         st = file_refresh(m, n);
-        if (st == CHR_OK && (fi->flags & O_TRUNC) && is_writing(fi->flags)) st = file_truncate(m, n, 0);
+        if (st == CHR_OK && (fi->flags & O_TRUNC)) st = file_truncate(m, n, 0);
         fi->keep_cache = !n->meta.expire_ms;
-        fi->noflush = !is_writing(fi->flags);
+        fi->noflush = !is_writing(fi->flags) && !(fi->flags & O_TRUNC);
     }
     if (st == CHR_OK) {
         n->opens++;

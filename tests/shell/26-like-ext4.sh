@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# limit: 240
+# sanitized: yes
+# The mount does what a local file system does: the same random calls on both, and then on one file, mapped and not.
+# LIKE_SEED and LIKE_SECONDS (30, sanitized 15) in the environment; a run that fails prints the seed to repeat it with.
+. "$(dirname "$0")/lib.sh"
+start_mounted
+LIKE_SEED=${LIKE_SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
+if sanitized; then default=15; else default=30; fi
+LIKE_SECONDS=${LIKE_SECONDS:-$default}
+echo "LIKE_SEED=$LIKE_SEED"
+like() { python "$ROOT/tests/shell/like_ext4.py" "$@"; }
+
+mkdir "$MNT/tree" "$TMP/tree"
+like tree "$LIKE_SEED" $((LIKE_SECONDS * 2 / 3)) "$MNT/tree" "$TMP/tree"
+like file "$LIKE_SEED" $((LIKE_SECONDS / 3)) "$MNT/file"
+
+# What the kernel has not in its caches is the same
+restart_server
+like same "$MNT/tree" "$TMP/tree"
+# and nothing is left of what was unlinked while open.
+assert_eq "$(redis --scan --pattern '.chronos*')" ''
