@@ -400,7 +400,7 @@ static chr_status clear_in_chunk(txn *t, uint64_t id, uint64_t index, size_t fro
 {
     size_t     stored = 0;
     chr_status st = scratch(t);
-    if (chr_ok(st)) st = load_chunk(t, id, index, t->chunk, CHUNK_BYTES, &stored);
+    if (chr_ok(st)) st = load_chunk(t, id, index, 0, t->chunk, CHUNK_BYTES, &stored);
     if (!chr_ok(st) || stored <= from) return st;
     if (to >= stored && from == 0) return txn_delete_chunks(t, id, index, index + 1);
     if (to >= stored) return put_chunk(t, id, index, chr_bytes(t->chunk, from));
@@ -427,7 +427,7 @@ static chr_status punch_big(txn *t, slice key, record *rec, uint64_t offset, uin
 chr_status txn_punch(txn *t, slice key, uint64_t offset, uint64_t len)
 {
     record     rec;
-    chr_status st = load_for_change(t, key, &rec);
+    chr_status st = load_existing(t, key, &rec);
     if (!chr_ok(st) || offset >= rec.meta.size || len == 0) return st;
     uint64_t end = len < rec.meta.size - offset ? offset + len : rec.meta.size;
     if (rec.chunked) return txn_poison(t, punch_big(t, key, &rec, offset, end));
