@@ -21,6 +21,7 @@ enum {
     STEP_MIN = 256 * 1024,      /* bytes by which a segment that was not recycled is extended: doubling, */
     STEP_MAX = 4 * 1024 * 1024, /* between these */
     SEAL_ROOM = WAL_RECORD_BYTES + WAL_ALIGN,
+    GATHER_NS_MAX = 1000 * 1000,
     RECYCLE_MAX = 256 * 1024 * 1024, /* a segment that one huge batch has blown up is not kept */
 };
 
@@ -452,7 +453,7 @@ static void lead_end(wal *w) /* sync_mu held */
 static void gather_group(wal *w)
 {
     if (w->waiting >= w->expected) return;
-    uint64_t until = env_monotonic_ns(w->env) + w->usual_sync / 2;
+    uint64_t half = w->usual_sync / 2, until = env_monotonic_ns(w->env) + (half < GATHER_NS_MAX ? half : GATHER_NS_MAX);
     do {
         pthread_mutex_unlock(&w->sync_mu);
         sched_yield();
