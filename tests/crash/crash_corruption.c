@@ -27,7 +27,7 @@ static chr_status add_victim(void *arg, const char *name)
 static bool is_told(chr_status st)
 {
     if (st != CHR_CORRUPT) return false;
-    if (!strstr(chr_message(), DIR "/") || !strstr(chr_message(), " at offset "))
+    if (!strstr(chr_message(), store_dir) || !strstr(chr_message(), " at offset "))
         failed("the damage is told without file or offset", chr_message());
     return true;
 }
@@ -87,7 +87,7 @@ static void corrupt(env *base, uint64_t seed, const model *m, const char *name, 
     int        problems = 0;
     env       *e = env_sim_crash(base, seed, SIM_KEEP_ALL), *closed = env_sim_crash(base, seed, SIM_KEEP_ALL);
     db_options o = options_of(e, seed);
-    snprintf(path, sizeof path, "%s/%s", DIR, name);
+    snprintf(path, sizeof path, "%s/%s", store_dir, name);
     snprintf(again, sizeof again, "SEED=%" PRIu64 " FILE=%s OFFSET=%" PRIu64 "   mask %02x", seed, name, offset, mask);
     if (!e || !closed) failed("no memory", "env_sim_crash");
     if (env_sim_flip(e, path, offset, mask) != CHR_OK || env_sim_flip(closed, path, offset, mask) != CHR_OK)
@@ -99,7 +99,7 @@ static void corrupt(env *base, uint64_t seed, const model *m, const char *name, 
         told = read_all(d, m);
         (void)db_close(d);
     }
-    if (told && (db_check(closed, DIR, count_problem, &problems) != CHR_CORRUPT || problems == 0))
+    if (told && (db_check(closed, store_dir, count_problem, &problems) != CHR_CORRUPT || problems == 0))
         failed("the check does not find what reading does", path);
     env_sim_free(e);
     env_sim_free(closed);
@@ -125,12 +125,12 @@ int main(int argc, char **argv)
         run(e, &s, seed, &all);
         model_of(&m, &s, BATCHES);
         v.n = 0;
-        if (all.durable != BATCHES || env_list(e, DIR, add_victim, &v) != CHR_OK)
+        if (all.durable != BATCHES || env_list(e, store_dir, add_victim, &v) != CHR_OK)
             failed("the workload fails", chr_message());
         for (size_t i = 0; i < v.n; i++) {
             char path[128];
             buf  contents = { 0 };
-            snprintf(path, sizeof path, "%s/%s", DIR, v.names[i]);
+            snprintf(path, sizeof path, "%s/%s", store_dir, v.names[i]);
             if (env_read_file(e, path, &contents) != CHR_OK) failed("cannot read a file", path);
             /* What nobody has ever written need not be damaged. */
             while (contents.len > 0 && contents.data[contents.len - 1] == 0) contents.len--;

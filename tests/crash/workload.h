@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define DIR "/store"
 enum { KEYS = 60, BATCHES = 90, OPS_MAX = 5 };
 
 typedef struct rng {
@@ -26,6 +25,7 @@ static uint32_t rnd(rng *r, uint32_t below)
     return (uint32_t)(r->s >> 33) % below;
 }
 
+static char store_dir[64] = "/store";
 static char again[160]; /* how to run this one again; for the message */
 
 static void failed(const char *what, const char *detail)
@@ -97,7 +97,7 @@ static void model_of(model *m, const script *s, int batches)
 static db_options options_of(env *e, uint64_t seed)
 {
     rng        r = { seed ^ 99 };
-    db_options o = { .env = e, .dir = DIR, .chr = chr_options_default(), .inline_work = true };
+    db_options o = { .env = e, .dir = store_dir, .chr = chr_options_default(), .inline_work = true };
     o.chr.memtable_bytes = 2048 + rnd(&r, 8192);
     o.chr.block_bytes = 256 + rnd(&r, 512);
     o.chr.cache_bytes = rnd(&r, 2) ? 0 : 1 << 16;
@@ -128,15 +128,18 @@ static void run(env *e, const script *s, uint64_t seed, progress *done)
         uint64_t seq;
         batch_clear(&b);
         snprintf(number, sizeof number, "%d", i + 1);
-        (void)batch_put(&b, chr_str("batches"), chr_str(number));
+        bool built = batch_put(&b, chr_str("batches"), chr_str(number)) == CHR_OK;
         for (int k = 0; k < s->n_ops[i]; k++) {
             const op *x = &s->ops[i][k];
             key_name(key, x->key);
             key_name(end, x->end);
-            if (x->kind == KIND_PUT) (void)batch_put(&b, chr_str(key), chr_bytes(value, value_text(value, x->value)));
-            if (x->kind == KIND_DELETE) (void)batch_delete(&b, chr_str(key));
-            if (x->kind == KIND_DELETE_RANGE) (void)batch_delete_range(&b, chr_str(key), chr_str(end));
+            if (x->kind == KIND_PUT)
+                built = built && batch_put(&b, chr_str(key), chr_bytes(value, value_text(value, x->value))) == CHR_OK;
+            if (x->kind == KIND_DELETE) built = built && batch_delete(&b, chr_str(key)) == CHR_OK;
+            if (x->kind == KIND_DELETE_RANGE)
+                built = built && batch_delete_range(&b, chr_str(key), chr_str(end)) == CHR_OK;
         }
+        if (!built) break;
         done->issued = i + 1; /* from here on it may be found */
         if (db_apply(d, &b, &seq) != CHR_OK) break;
         applied = i + 1;
@@ -161,8 +164,8 @@ static void run(env *e, const script *s, uint64_t seed, progress *done)
             }
             break;
         case 5: {
-            char dir[32];
-            snprintf(dir, sizeof dir, "/checkpoint%d", i);
+            char dir[96];
+            snprintf(dir, sizeof dir, "%s-checkpoint%d", store_dir, i);
             st = db_checkpoint(d, dir);
             break;
         }
