@@ -64,7 +64,7 @@ static bool read_all(db *d, const model *m)
             if (!db_iter_valid(it)) break;
             if (!slice_equal(db_iter_key(it), chr_str(key))) failed("iterating passes over a key", key);
             if (!value_is(db_iter_value(it), m->value[i])) failed("iterating shows a wrong value", key);
-            m->there[i] && backward ? db_iter_prev(it) : db_iter_next(it);
+            (backward ? db_iter_prev : db_iter_next)(it);
         }
         chr_status st = db_iter_status(it);
         if (st != CHR_OK && !is_told(st)) failed("iterating fails with another error", chr_message());
@@ -136,7 +136,11 @@ int main(int argc, char **argv)
             while (contents.len > 0 && contents.data[contents.len - 1] == 0) contents.len--;
             for (uint64_t at = 0; at < contents.len; at++) {
                 if (only && (strcmp(only, v.names[i]) != 0 || at != only_at)) continue;
-                if (!only && (n ? done >= n : time(NULL) >= end)) goto out;
+                if (!only && (n ? done >= n : time(NULL) >= end)) {
+                    chr_buf_free(&contents);
+                    env_sim_free(e);
+                    goto out;
+                }
                 corrupt(e, seed, &m, v.names[i], at, (uint8_t)(1u << (at + seed) % 8));
                 corrupt(e, seed, &m, v.names[i], at, 0xff);
                 done += 2;
