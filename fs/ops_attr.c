@@ -126,7 +126,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int se
     mount     *m = fs_begin(req);
     node      *n = node_of(m, ino);
     chr_status st = n ? CHR_OK : CHR_NOT_FOUND;
-    int        rest = set & ~FUSE_SET_ATTR_SIZE;
+    bool       rest = set != FUSE_SET_ATTR_SIZE; /* even if it is nothing, it is a change */
     if (st == CHR_OK && (n->kind == NODE_CONTROL_DIR || n->kind == NODE_CONTROL_FILE))
         st = CHR_OK; /* as > does; it changes nothing */
     else if (st == CHR_OK && n->kind == NODE_DIR) {

@@ -47,6 +47,17 @@ static chr_status swap(mount *m, txn *t, object_space space, slice from, slice t
     return txn_swap(t, space, from, to);
 }
 
+/* What has times of its own remembers that it got another name. */
+static chr_status stamp(mount *m, txn *t, object_space space, slice key)
+{
+    object_meta meta;
+    chr_status  st = txn_stat(t, space, key, &meta);
+    if (st == CHR_NOT_FOUND || (st == CHR_OK && !meta.has_attrs)) return CHR_OK;
+    if (st != CHR_OK) return st;
+    meta.ctime_ns = store_now_ns(m->store);
+    return txn_set_meta(t, space, key, &meta);
+}
+
 /* For what had no counterpart when the other side was gone through. */
 static chr_status move_single(mount *m, txn *t, object_space space, slice from, slice to)
 {
@@ -108,6 +119,7 @@ static int rename_dir(mount *m, node *n, node *to_parent, const char *to_name, n
             st = for_each_below(m, t, from, buf_slice(&to), move);
             if (st == CHR_OK) st = dir_keep(m, t, n); /* so that it has a record to move */
             if (st == CHR_OK) st = txn_move(t, OBJECT_DIR, own, new_own);
+            if (st == CHR_OK) st = stamp(m, t, OBJECT_DIR, new_own);
             if (st == CHR_OK && txn_stat(t, OBJECT_KEY, own, NULL) == CHR_OK)
                 st = txn_move(t, OBJECT_KEY, own, new_own);
             if (st == CHR_OK) st = dir_keep(m, t, from_parent);
@@ -155,6 +167,7 @@ static int rename_file(mount *m, node *n, node *to_parent, const char *to_name, 
         if (t) {
             txn_set_origin(t, m);
             st = txn_move(t, OBJECT_KEY, keys[0], keys[1]);
+            if (st == CHR_OK) st = stamp(m, t, OBJECT_KEY, keys[1]);
             if (st == CHR_OK) st = dir_keep(m, t, from_parent);
             if (st == CHR_OK)
                 st = fs_commit(m, t);
@@ -218,6 +231,10 @@ static chr_status exchange_keys(mount *m, const node *a, const node *b, slice be
     txn_set_origin(t, m);
     chr_status st = txn_swap(t, OBJECT_KEY, keys[0], keys[1]);
     if (st == CHR_OK && dirs) st = txn_swap(t, OBJECT_DIR, keys[0], keys[1]);
+    for (int i = 0; i < 2 && st == CHR_OK; i++) {
+        st = stamp(m, t, OBJECT_KEY, keys[i]);
+        if (st == CHR_OK && dirs) st = stamp(m, t, OBJECT_DIR, keys[i]);
+    }
     if (st == CHR_OK && dirs) st = for_each_below(m, t, below_a, below_b, swap);
     if (st == CHR_OK && dirs) st = for_each_below(m, t, below_b, below_a, move_single);
     if (st == CHR_OK) return fs_commit(m, t);

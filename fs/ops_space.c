@@ -34,7 +34,8 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
         if (st == CHR_OK && end > OBJECT_SIZE_MAX) st = chr_fail(CHR_TOO_BIG, "a file has at most 128 TiB");
         if (st == CHR_OK && !clears) st = fits(m, len);
         if (st == CHR_OK && clears) st = file_punch(m, n, from, len);
-        if (st == CHR_OK && !keeps && end > n->meta.size) st = file_truncate(m, n, end);
+        if (st == CHR_OK && (!clears || end > n->meta.size)) /* as long as it was: its time changes */
+            st = file_truncate(m, n, keeps || end < n->meta.size ? n->meta.size : end);
         error = fs_errno(st);
     }
     fuse_reply_err(req, error);

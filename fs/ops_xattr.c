@@ -43,11 +43,15 @@ static chr_status save(mount *m, node *n, slice list)
     if (!t) return CHR_NO_MEMORY;
     txn_set_origin(t, m);
     chr_status st = CHR_OK;
-    if (space == OBJECT_DIR && txn_stat(t, space, key, &meta) == CHR_NOT_FOUND) {
+    st = txn_stat(t, space, key, &meta);
+    if (st == CHR_NOT_FOUND && space == OBJECT_DIR) {
         meta = object_meta_default(m->store, 0);
         meta.mode = S_IFDIR | 0755;
-        st = txn_set_meta(t, space, key, &meta);
+        st = CHR_OK;
     }
+    meta.ctime_ns = n->meta.ctime_ns = store_now_ns(m->store);
+    meta.has_attrs = true;
+    if (st == CHR_OK) st = txn_set_meta(t, space, key, &meta);
     if (st == CHR_OK) st = txn_set_xattrs(t, space, key, list);
     if (st == CHR_OK) return fs_commit(m, t);
     txn_abort(t);
