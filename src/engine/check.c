@@ -83,7 +83,7 @@ static chr_status check_table(void *arg, uint32_t at_level, const table_info *in
     table_ref *t;
     chr_status st = table_ref_open(c->env, c->dir, info->file_no, c->cache, info, &t);
     if (chr_ok(st)) {
-        st = table_verify(t->table);
+        st = table_verify(t->table, NULL, NULL);
         table_ref_drop(t);
     }
     if (chr_ok(st) || st == CHR_NO_MEMORY) return st;
@@ -127,7 +127,7 @@ chr_status db_check(env *e, const char *dir, db_report_fn *report, void *arg)
             table_ref *t;
             st = table_ref_open(e, dir, files.tables[i], c.cache, NULL, &t);
             if (chr_ok(st)) {
-                st = table_verify(t->table);
+                st = table_verify(t->table, NULL, NULL);
                 table_ref_drop(t);
             }
             if (chr_ok(st) || st == CHR_NO_MEMORY) continue;
@@ -219,7 +219,7 @@ static chr_status salvage_all(env *e, const char *dir, const numbers *files, mem
         table_ref *t;
         st = table_ref_open(e, dir, files->tables[i], c, NULL, &t);
         if (chr_ok(st)) {
-            if (!chr_ok(table_verify(t->table))) report(arg, chr_message());
+            if (!chr_ok(table_verify(t->table, NULL, NULL))) report(arg, chr_message());
             st = salvage_table(t->table, m);
             table_ref_drop(t);
         }

@@ -402,6 +402,7 @@ static chr_status start_threads(db *d)
         { &d->flush_thread, db_flush_main, "chr-flush" },
         { &d->compact_thread, db_compact_main, "chr-compact" },
         { &d->sync_thread, db_sync_main, "chr-sync" },
+        { &d->scrub_thread, db_scrub_main, "chr-scrub" },
     };
     for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
         if (pthread_create(threads[i].id, NULL, threads[i].main, d) == 0) {
@@ -410,6 +411,7 @@ static chr_status start_threads(db *d)
         }
         d->closing = d->sync_stop = true; /* none of them has anything to do yet */
         pthread_cond_broadcast(&d->work);
+        pthread_cond_broadcast(&d->scrub_ends);
         for (size_t k = 0; k < i; k++) pthread_join(*threads[k].id, NULL);
         return chr_fail(CHR_NO_MEMORY, "cannot start a thread");
     }
@@ -432,6 +434,7 @@ static void db_free(db *d)
     pthread_mutex_destroy(&d->sync_mu);
     pthread_cond_destroy(&d->work);
     pthread_cond_destroy(&d->progress);
+    pthread_cond_destroy(&d->scrub_ends);
     pthread_cond_destroy(&d->sync_wanted);
     pthread_rwlock_destroy(&d->listeners_mu);
     free(d->dir);
@@ -466,6 +469,7 @@ chr_status db_open(const db_options *options, db **out)
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&d->work, &monotonic);
     pthread_cond_init(&d->progress, &monotonic);
+    pthread_cond_init(&d->scrub_ends, &monotonic);
     pthread_cond_init(&d->sync_wanted, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_rwlock_init(&d->listeners_mu, NULL);
@@ -502,6 +506,7 @@ chr_status db_close(db *d)
         d->closing = true;
         pthread_cond_broadcast(&d->work);
         pthread_cond_broadcast(&d->progress);
+        pthread_cond_broadcast(&d->scrub_ends);
         pthread_mutex_unlock(&d->mu);
         pthread_mutex_lock(&d->sync_mu);
         d->sync_stop = true;
@@ -510,6 +515,7 @@ chr_status db_close(db *d)
         pthread_join(d->flush_thread, NULL);
         pthread_join(d->compact_thread, NULL);
         pthread_join(d->sync_thread, NULL);
+        pthread_join(d->scrub_thread, NULL);
     }
     assert(d->snapshots.next == &d->snapshots);
     chr_status st = d->wal ? wal_close(d->wal) : CHR_OK;

@@ -6,6 +6,7 @@
  *   flush.c      immutable memtables to level 0, and the background threads
  *   pick.c       what to compact next
  *   compact.c    compaction
+ *   scrub.c      reading everything now and then
  *   checkpoint.c, stats.c, check.c
  *
  * Locks, in the order in which they may be taken:
@@ -33,7 +34,7 @@ struct db_snapshot {
 
 typedef struct counters {
     _Atomic(uint64_t) flushes, flush_bytes, compactions, compaction_read, compaction_written, user_bytes, stall_ns,
-        trivial_moves;
+        trivial_moves, scrub_bytes, scrub_damaged;
 } counters;
 
 /* A compaction asked for by db_compact; lives on the asker's stack. */
@@ -77,7 +78,10 @@ struct db {
     char               background_text[512];
     bool               background_final; /* corruption or a failed manifest: not worth trying again */
 
-    pthread_t flush_thread, compact_thread, sync_thread;
+    char           scrub_text[512]; /* the damage that was found last; mu */
+    pthread_cond_t scrub_ends;      /* signalled when the store is closed */
+
+    pthread_t flush_thread, compact_thread, sync_thread, scrub_thread;
     bool      threads_started;
 
     /* Acknowledgement. */
@@ -148,5 +152,10 @@ uint32_t base_level(const db *d, const version *v); /* where level 0 is compacte
 
 /* compact.c */
 chr_status compaction_run(db *d, compaction *c);
+
+/* scrub.c */
+void *db_scrub_main(void *arg);
+/* Verifies all tables there are. CHR_CORRUPT or CHR_IO: of the last one that is damaged; the others have been looked at too. */
+chr_status db_scrub(db *d);
 
 #endif

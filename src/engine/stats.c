@@ -54,12 +54,13 @@ static bool put_stats(db *d, buf *text)
                       "\nflush_bytes:%" PRIu64 "\ncompactions:%" PRIu64 "\ntrivial_moves:%" PRIu64
                       "\ncompaction_bytes_read:%" PRIu64 "\ncompaction_bytes_written:%" PRIu64 "\ncache_bytes:%" PRIu64
                       "\ncache_hits:%" PRIu64 "\ncache_misses:%" PRIu64 "\nstall_us:%" PRIu64
-                      "\npressure:%u\nread_only:%d\n",
+                      "\npressure:%u\nread_only:%d\nscrubbed_bytes:%" PRIu64 "\nscrub_damaged:%" PRIu64 "\n",
                       s.keys_estimate, s.disk_bytes, s.memtable_bytes, s.user_bytes_written, amplification, s.wal_bytes,
                       log.writes, s.wal_syncs, s.wal_syncs ? log.sync_ns / s.wal_syncs / 1000 : 0, s.flushes,
                       s.flush_bytes_written, s.compactions, (uint64_t)d->counters.trivial_moves,
                       s.compaction_bytes_read, s.compaction_bytes_written, s.cache_bytes, s.cache_hits, s.cache_misses,
-                      s.stall_us, d->pressure, s.read_only);
+                      s.stall_us, d->pressure, s.read_only, (uint64_t)d->counters.scrub_bytes,
+                      (uint64_t)d->counters.scrub_damaged);
 }
 
 static bool put_levels(db *d, buf *text)
@@ -78,7 +79,8 @@ static bool put_error(db *d, buf *text)
 {
     if (!chr_ok(db_failure(d))) return buf_printf(text, "%s\n", chr_message());
     pthread_mutex_lock(&d->mu);
-    bool good = d->background == CHR_OK || buf_printf(text, "%s\n", d->background_text);
+    bool good = (d->background == CHR_OK || buf_printf(text, "%s\n", d->background_text)) &&
+                (!d->scrub_text[0] || buf_printf(text, "%s\n", d->scrub_text));
     pthread_mutex_unlock(&d->mu);
     return good;
 }

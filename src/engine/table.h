@@ -65,7 +65,9 @@ typedef enum table_access {
 } table_access;
 iter *table_iter_new(table *t, table_access access); /* NULL: no memory; `t` outlives it */
 
-/* Reads and checks every byte of the file: checksums, order, counts, filter against keys. For `chronos check`. */
-chr_status table_verify(table *t);
+/* Reads and checks every byte of the file: checksums, order, counts, filter against keys. `pause` (may be NULL) is called each
+ * time some more bytes have been read; it may sleep, and ends the verification, with CHR_CLOSING, by returning false. */
+typedef bool table_pause_fn(void *arg, uint64_t bytes);
+chr_status   table_verify(table *t, table_pause_fn *pause, void *arg);
 
 #endif

@@ -317,7 +317,7 @@ static chr_status compare_tally(const table *t, const tally *n)
 }
 
 /* What is in memory is not trusted either: the file is loaded anew. */
-chr_status table_verify(table *t)
+chr_status table_verify(table *t, table_pause_fn *pause, void *arg)
 {
     table      fresh = { .cache = t->cache };
     tally      n = { .min_seq = UINT64_MAX, .within = true, .filtered = true };
@@ -328,7 +328,17 @@ chr_status table_verify(table *t)
         st = chr_nomem();
         goto done;
     }
-    for (iter_first(it); it->valid; iter_next(it)) count(&n, &fresh, &it->at);
+    uint64_t read = 0; /* and told */
+    for (iter_first(it); it->valid; iter_next(it)) {
+        count(&n, &fresh, &it->at);
+        uint64_t now = self(it)->window_at + self(it)->window_len;
+        if (!pause || now == read) continue;
+        if (!pause(arg, now - read)) {
+            st = chr_fail(CHR_CLOSING, "the store is being closed");
+            goto done;
+        }
+        read = now;
+    }
     if (it->status != CHR_OK) {
         st = chr_fail(it->status, "%.*s", (int)it->error.len, it->error.data);
         goto done;

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "engine/db.h"
+#include "engine/db_impl.h"
 #include "engine/names.h"
 #include "env/sim.h"
 
@@ -523,6 +523,9 @@ static void a_flipped_byte_in_a_block_is_reported_and_the_other_keys_still_answe
     findings f = { 0 };
     assert_int_equal(db_check(p.e, p.dir, note_finding, &f), CHR_OK);
     assert_int_equal(f.n, 0);
+    d = open_db(&o);
+    assert_int_equal(db_scrub(d), CHR_OK);
+    assert_int_equal(db_close(d), CHR_OK);
 
     largest_file t = { .p = &p };
     assert_int_equal(env_list(p.e, p.dir, note_table, &t), CHR_OK);
@@ -534,6 +537,13 @@ static void a_flipped_byte_in_a_block_is_reported_and_the_other_keys_still_answe
     assert_non_null(strstr(f.text, "offset"));
 
     d = open_db(&o);
+    buf text = { 0 };
+    assert_int_equal(db_scrub(d), CHR_CORRUPT);
+    assert_non_null(strstr(chr_message(), t.name));
+    assert_int_equal(db_property(d, "error", &text), CHR_OK);
+    assert_true(buf_append_byte(&text, 0));
+    assert_non_null(strstr(text.data, t.name));
+    chr_buf_free(&text);
     int bad = 0, good = 0;
     for (int i = 0; i < 200; i++) {
         char key[32];

@@ -178,7 +178,7 @@ static void a_table_gives_back_what_was_put_in_with_every_codec(void **state)
         compare_walks(t, &e, TABLE_SEQUENTIAL);
         compare_searches(&r, t, c, &e, style, TABLE_CACHED, 60);
         compare_searches(&r, t, c, &e, style, TABLE_SEQUENTIAL, 20);
-        assert_int_equal(table_verify(t), CHR_OK);
+        assert_int_equal(table_verify(t, NULL, NULL), CHR_OK);
         table_free(t);
         assert_int_equal(file.closed, 1);
         table_info_free(&said);
@@ -211,7 +211,7 @@ static void one_key_with_more_versions_than_a_block_holds_is_read_at_every_seq(v
         compare_get(t, c, &e, chr_str("keys0"), seq);
     }
     compare_walks(t, &e, TABLE_CACHED);
-    assert_int_equal(table_verify(t), CHR_OK);
+    assert_int_equal(table_verify(t, NULL, NULL), CHR_OK);
     table_free(t);
     table_info_free(&said);
     memfile_free(&file);
@@ -246,7 +246,7 @@ static void the_longest_keys_and_values_go_through_every_codec(void **state)
         compare_walks(t, &e, TABLE_SEQUENTIAL);
         for (size_t i = 0; i < e.n; i++) compare_get(t, c, &e, at[i].key, trailer_seq(at[i].trailer));
         compare_get(t, c, &e, longest, SEQ_MAX);
-        assert_int_equal(table_verify(t), CHR_OK);
+        assert_int_equal(table_verify(t, NULL, NULL), CHR_OK);
         table_free(t);
         table_info_free(&said);
         memfile_free(&file);
@@ -304,7 +304,7 @@ static void range_tombstones_come_back_and_widen_the_bounds(void **state)
         }
         compare_walks(t, &e, TABLE_CACHED);
         compare_get(t, c, &e, chr_str("d"), SEQ_MAX);
-        assert_int_equal(table_verify(t), CHR_OK);
+        assert_int_equal(table_verify(t, NULL, NULL), CHR_OK);
         table_free(t);
         table_info_free(&said);
         memfile_free(&file);
@@ -459,7 +459,7 @@ static int ask_everything(memfile *file, const entries *e, const rangedel *range
         if (it->status == CHR_OK) assert_int_equal(i, 0);
         iter_free(it);
     }
-    st = table_verify(t);
+    st = table_verify(t, NULL, NULL);
     if (st != CHR_OK) {
         assert_corrupt(st, chr_message());
         corrupt++;
@@ -530,7 +530,7 @@ static void a_table_cut_short_or_with_bytes_behind_it_is_refused(void **state)
     assert_false(it->valid);
     assert_int_equal(it->status, CHR_CORRUPT);
     iter_free(it);
-    assert_corrupt(table_verify(t), chr_message());
+    assert_corrupt(table_verify(t, NULL, NULL), chr_message());
     table_free(t);
     table_info_free(&said);
     memfile_free(&file);
@@ -563,7 +563,7 @@ static void a_table_or_a_block_in_the_place_of_another_is_refused(void **state)
     assert_corrupt(table_get(t, chr_str("b"), hash64(chr_str("b")), 5, &found, &pin), chr_message());
     assert_int_equal(table_get(t, chr_str("a"), hash64(chr_str("a")), 5, &found, &pin), CHR_OK);
     cache_release(c, pin);
-    assert_corrupt(table_verify(t), chr_message());
+    assert_corrupt(table_verify(t, NULL, NULL), chr_message());
     table_free(t);
     table_info_free(&said);
     memfile_free(&file);
@@ -588,7 +588,7 @@ static void verifying_notices_a_table_that_is_sealed_but_says_what_is_not_so(voi
     memset(filter, 0, FILTER_BLOCK_BYTES);
     put_u32(filter + len + 1, checksum32(chr_bytes(filter, len + 1), table_seed(FILE_NO, at_filter)));
     assert_int_equal(table_open(&file.base, FILE_NO, c, &t), CHR_OK);
-    assert_corrupt(table_verify(t), chr_message());
+    assert_corrupt(table_verify(t, NULL, NULL), chr_message());
     assert_non_null(strstr(chr_message(), "filter"));
     table_free(t);
     table_info_free(&said);
@@ -635,7 +635,7 @@ static void every_failed_read_is_reported_and_the_next_try_succeeds(void **state
             st = table_get(t, e.at[0].key, hash64(e.at[0].key), trailer_seq(e.at[0].trailer), &found, &pin);
             if (st == CHR_OK) cache_release(c, pin);
             if (st != CHR_OK) assert_int_equal(st, CHR_IO);
-            st = table_verify(t);
+            st = table_verify(t, NULL, NULL);
             if (st != CHR_OK) assert_int_equal(st, CHR_IO);
             reached = file.reads >= nth;
             table_free(t);
@@ -695,7 +695,7 @@ static void check_on(env *e, const char *dir)
     compare_walks(t, &model, TABLE_CACHED);
     compare_walks(t, &model, TABLE_SEQUENTIAL);
     compare_searches(&r, t, c, &model, KEYS_PATHS, TABLE_CACHED, 200);
-    assert_int_equal(table_verify(t), CHR_OK);
+    assert_int_equal(table_verify(t, NULL, NULL), CHR_OK);
     table_free(t);
     assert_int_equal(env_unlink(e, path), CHR_OK);
     table_info_free(&said);
