@@ -73,16 +73,6 @@ static double wait_until_idle(void)
 
 /* ---- keys and values ---- */
 
-static uint64_t scramble(uint64_t i)
-{
-    i = (i ^ i >> 31) * UINT64_C(0x7fb5d329728ea185);
-    i = (i ^ i >> 27) * UINT64_C(0x81dadef4bc2dd44d);
-    return i ^ i >> 33;
-}
-static void key_of(char to[KEY_BYTES], uint64_t i)
-{
-    for (int k = KEY_BYTES - 1; k >= 0; k--, i /= 10) to[k] = (char)('0' + i % 10);
-}
 static void make_pool(void)
 {
     if (!(pool = malloc(POOL_BYTES + BIG_BYTES))) die("start", "no memory");

@@ -37,17 +37,6 @@ static uint64_t now_ns(void)
 }
 static void sleep_ms(long ms) { nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000 }, NULL); }
 
-static uint64_t scramble(uint64_t i)
-{
-    i = (i ^ i >> 31) * UINT64_C(0x7fb5d329728ea185);
-    i = (i ^ i >> 27) * UINT64_C(0x81dadef4bc2dd44d);
-    return i ^ i >> 33;
-}
-static void key_of(char to[KEY_BYTES], uint64_t i)
-{
-    for (int k = KEY_BYTES - 1; k >= 0; k--, i /= 10) to[k] = (char)('0' + i % 10);
-}
-
 typedef struct writer_arg {
     const store_face *face;
     void             *store;

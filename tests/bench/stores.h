@@ -34,6 +34,19 @@ typedef struct store_face {
 enum { STORES = 3 };
 extern const store_face stores[STORES]; /* Chronos first */
 
+/* Numbers that look random; the same ones every time. */
+static inline uint64_t scramble(uint64_t i)
+{
+    i = (i ^ i >> 31) * UINT64_C(0x7fb5d329728ea185);
+    i = (i ^ i >> 27) * UINT64_C(0x81dadef4bc2dd44d);
+    return i ^ i >> 33;
+}
+/* Decimal, with leading zeroes. */
+static inline void key_of(char to[KEY_BYTES], uint64_t i)
+{
+    for (int k = KEY_BYTES - 1; k >= 0; k--, i /= 10) to[k] = (char)('0' + i % 10);
+}
+
 __attribute__((noreturn)) void die(const char *what, const char *why);
 
 #endif
