@@ -188,7 +188,7 @@ void pubsub_each_own(const session *s, topic_kind kind, pubsub_name_fn *fn, void
 static slice put_part(message *m, size_t *at, slice part_of)
 {
     slice put = chr_bytes(part_of.data ? m->bytes + *at : NULL, part_of.len);
-    if (part_of.len) memcpy(m->bytes + *at, part_of.data, part_of.len);
+    if (part_of.data && part_of.len) memcpy(m->bytes + *at, part_of.data, part_of.len);
     *at += part_of.len;
     return put;
 }

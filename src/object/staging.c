@@ -127,7 +127,7 @@ static void index_range(staging *s, size_t from)
     entry       write;
     chr_status  st = CHR_OK;
     bool        there = batch_next(&r, &write, &st);
-    assert(there && st == CHR_OK);
+    assert(payload && there && st == CHR_OK);
     (void)there;
     s->ranges[s->range_count++] = (staged_range){ .start_at = (size_t)(write.key.data - payload),
                                                   .start_len = (uint32_t)write.key.len,

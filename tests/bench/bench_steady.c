@@ -64,6 +64,13 @@ static int by_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* What all but one in `of` are within, in microseconds. */
+static double us_within(const uint64_t *sorted, size_t n, size_t of)
+{
+    size_t at = n - n / of - 1;
+    return (double)sorted[at] / 1000;
+}
+
 /* Times single reads for a while; prints what half, 99 % and 99.9 % of them are within, and returns the last. */
 static double time_reads(const store_face *face, void *store, const char *when)
 {
@@ -79,9 +86,9 @@ static double time_reads(const store_face *face, void *store, const char *when)
         if (n % READ_PAUSE_EVERY == 0) sleep_ms(1);
     }
     qsort(took, n, sizeof *took, by_number);
-    double last = (double)took[n - n / 1000 - 1] / 1000;
+    double last = us_within(took, n, 1000);
     printf("%s: reads %s: %zu, half within %.1f us, 99 %% within %.1f us, 99.9 %% within %.1f us\n", face->name, when,
-           n, (double)took[n / 2] / 1000, (double)took[n - n / 100 - 1] / 1000, last);
+           n, us_within(took, n, 2), us_within(took, n, 100), last);
     free(took);
     return last;
 }
@@ -109,9 +116,9 @@ static void fill(const store_face *face, void *store, int seconds)
     stop = true;
     pthread_join(thread, NULL);
     qsort(rates, (size_t)seconds, sizeof *rates, by_number);
+    uint64_t worst = rates[0], median = rates[seconds / 2];
     printf("\n%s: writes, median second %llu, worst second %llu: %.2f of the median\n", face->name,
-           (unsigned long long)rates[seconds / 2], (unsigned long long)rates[0],
-           (double)rates[0] / (double)rates[seconds / 2]);
+           (unsigned long long)median, (unsigned long long)worst, (double)worst / (double)median);
 }
 
 static void measure(const store_face *face, const char *dir, int seconds)
