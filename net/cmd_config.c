@@ -8,11 +8,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PUBSUB_HARD = 32 << 20, PUBSUB_SOFT = 8 << 20, PUBSUB_SOFT_SECONDS = 60 };
+enum {
+    PUBSUB_HARD = 32 << 20,
+    PUBSUB_SOFT = 8 << 20,
+    PUBSUB_SOFT_SECONDS = 60,
+    REQUEST_TIMEOUT = 60,
+    SECONDS_MAX = 1 << 30
+};
 
 void settings_init(settings *s, unsigned max_clients)
 {
     s->max_clients = max_clients;
+    s->request_timeout = REQUEST_TIMEOUT;
     s->pubsub_hard = PUBSUB_HARD;
     s->pubsub_soft = PUBSUB_SOFT;
     s->pubsub_soft_seconds = PUBSUB_SOFT_SECONDS;
@@ -72,6 +79,21 @@ static void get_max_clients(server *s, buf *text) { buf_printf(text, "%" PRIu64,
 static bool set_max_clients(server *s, slice value, bool apply)
 {
     return set_number(&s->settings.max_clients, value, 1, UINT32_MAX, apply);
+}
+
+static void get_timeout(server *s, buf *text) { buf_printf(text, "%" PRIu64, (uint64_t)s->settings.timeout); }
+static bool set_timeout(server *s, slice value, bool apply)
+{
+    return set_number(&s->settings.timeout, value, 0, SECONDS_MAX, apply);
+}
+
+static void get_request_timeout(server *s, buf *text)
+{
+    buf_printf(text, "%" PRIu64, (uint64_t)s->settings.request_timeout);
+}
+static bool set_request_timeout(server *s, slice value, bool apply)
+{
+    return set_number(&s->settings.request_timeout, value, 0, SECONDS_MAX, apply);
 }
 
 /* ---- client-output-buffer-limit: "pubsub HARD SOFT SECONDS"; sizes as Redis writes them ---- */
@@ -153,7 +175,9 @@ static const setting all_settings[] = {
     { "maxclients", get_max_clients, set_max_clients },
     { "notify-keyspace-events", get_notify, set_notify },
     { "port", get_port, NULL },
+    { "request-timeout", get_request_timeout, set_request_timeout },
     { "save", get_save, NULL },
+    { "timeout", get_timeout, set_timeout },
 };
 enum { SETTINGS = sizeof all_settings / sizeof *all_settings };
 

@@ -1,6 +1,7 @@
 /* Commands about the connection itself. */
 #include "net/command.h"
 
+#include "net/clients.h"
 #include "net/pubsub.h"
 #include "net/server_internal.h"
 #include "net/transaction.h"
@@ -32,25 +33,14 @@ void cmd_reset(request *r)
     transaction_end(r->session);
     pubsub_leave(&r->server->pubsub, r->session);
     r->session->resp = 2;
-    r->session->name.len = 0;
+    r->session->mute = r->session->mute_this = r->session->mute_next = false;
+    (void)client_set_name(r, chr_str(""));
     reply_text(r, "RESET");
 }
 
 void cmd_select(request *r)
 {
     if (argument_database(r, r->args[1])) reply_ok(r);
-}
-
-static bool set_name(request *r, slice name)
-{
-    for (size_t i = 0; i < name.len; i++)
-        if (name.data[i] < '!' || name.data[i] > '~') {
-            reply_error(r, "ERR Client names cannot contain spaces, newlines or special characters.");
-            return false;
-        }
-    if (buf_set(&r->session->name, name)) return true;
-    reply_status(r, CHR_NO_MEMORY);
-    return false;
 }
 
 void cmd_hello(request *r)
@@ -65,7 +55,7 @@ void cmd_hello(request *r)
     }
     for (size_t i = 2; i < r->n; i++) {
         if (argument_is(r->args[i], "setname") && i + 1 < r->n) {
-            if (!set_name(r, r->args[++i])) return;
+            if (!client_set_name(r, r->args[++i])) return;
         } else if (argument_is(r->args[i], "auth") && i + 2 < r->n) {
             reply_error(r, "ERR AUTH <password> called without any password configured for the default user. "
                            "Are you sure your configuration is correct?");
@@ -92,46 +82,6 @@ void cmd_hello(request *r)
     reply_value(r, chr_str("master"));
     reply_value(r, chr_str("modules"));
     reply_array(r, 0);
-}
-
-static void client_info(request *r)
-{
-    buf text = { 0 };
-    buf_printf(&text, "id=%llu addr=%s name=%.*s resp=%d\n", (unsigned long long)r->session->id, r->session->address,
-               (int)r->session->name.len, r->session->name.data ? r->session->name.data : "", r->session->resp);
-    reply_verbatim(r, buf_slice(&text));
-    chr_buf_free(&text);
-}
-
-void cmd_client(request *r)
-{
-    static const subcommand known[] = { { "id", 2 },
-                                        { "getname", 2 },
-                                        { "info", 2 },
-                                        { "setname", 3 },
-                                        { "setinfo", 4 } };
-    enum { ID, GETNAME, INFO, SETNAME, SETINFO, COUNT };
-    switch (find_subcommand(r, known, COUNT)) {
-    case ID: reply_integer(r, (int64_t)r->session->id); break;
-    case GETNAME:
-        if (r->session->name.len)
-            reply_value(r, buf_slice(&r->session->name));
-        else
-            reply_null(r);
-        break;
-    case INFO: client_info(r); break;
-    case SETNAME:
-        if (set_name(r, r->args[2])) reply_ok(r);
-        break;
-    case SETINFO:
-        if (argument_is(r->args[2], "lib-name") || argument_is(r->args[2], "lib-ver"))
-            reply_ok(r);
-        else
-            reply_error(r, "ERR Unrecognized option '%.*s'", (int)(r->args[2].len < 64 ? r->args[2].len : 64),
-                        r->args[2].data);
-        break;
-    default: break; /* answered */
-    }
 }
 
 /* There are no replicas to wait for. */

@@ -65,6 +65,7 @@ void transaction_end(session *s)
     chr_buf_free(&t->bytes);
     free(t);
     s->transaction = NULL;
+    atomic_store(&s->queued, -1);
 }
 
 static transaction *transaction_of(request *r)
@@ -99,6 +100,7 @@ static bool keep_arguments(transaction *t, const request *r)
             return false;
         }
     t->commands[t->n_commands++] = (queued){ r->command, t->n_lengths, r->n };
+    atomic_store(&r->session->queued, (int)t->n_commands);
     for (size_t i = 0; i < r->n; i++) t->lengths[t->n_lengths++] = r->args[i].len;
     return true;
 }
@@ -131,6 +133,7 @@ void cmd_multi(request *r)
         return;
     }
     t->queueing = true;
+    atomic_store(&r->session->queued, 0);
     reply_ok(r);
 }
 

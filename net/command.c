@@ -19,8 +19,11 @@ const command command_table[] = {
       "Combines values bit by bit." },
     { "bitpos", -3, CMD_READ, 1, 1, 1, cmd_bitpos, "key bit [start [end [BYTE | BIT]]]",
       "Finds the first bit that is set or clear." },
-    { "client", -2, 0, 0, 0, 0, cmd_client, "GETNAME | ID | INFO | SETINFO attribute value | SETNAME name",
-      "Asks or changes what is known of this connection." },
+    { "client", -2, CMD_NEVER_PAUSED, 0, 0, 0, cmd_client,
+      "GETNAME | ID | INFO | KILL filter value [filter value ...] | LIST [TYPE type | ID id [id ...]] | NO-EVICT ON | "
+      "OFF | PAUSE milliseconds [WRITE | ALL] | REPLY ON | OFF | SKIP | SETINFO attribute value | SETNAME name | "
+      "UNPAUSE",
+      "Asks about or changes connections." },
     { "command", -1, 0, 0, 0, 0, cmd_command, "[COUNT | DOCS [name ...] | INFO [name ...] | LIST]",
       "Describes the commands." },
     { "compact", 1, CMD_ADMIN | CMD_SLOW | CMD_NO_MULTI, 0, 0, 0, cmd_compact, "",

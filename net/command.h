@@ -14,6 +14,7 @@ typedef enum command_flag {
     CMD_NO_MULTI = 64,    /* refused inside MULTI: it concerns the connection, or waits for others */
     CMD_UNQUEUED = 128,   /* is run inside MULTI, not queued */
     CMD_SUBSCRIBED = 256, /* also for subscribers that speak RESP2 */
+    CMD_NEVER_PAUSED = 512,
 } command_flag;
 
 typedef void command_fn(request *r);

@@ -1,5 +1,6 @@
 #include "net/conn.h"
 
+#include "net/clients.h"
 #include "net/pubsub.h"
 #include "net/server_internal.h"
 #include "net/transaction.h"
@@ -42,6 +43,9 @@ conn *conn_new(reactor *r, int fd)
     c->fd = fd;
     c->session.id = atomic_fetch_add(&r->server->next_id, 1) + 1;
     c->session.resp = 2;
+    atomic_init(&c->session.queued, -1);
+    c->session.created_ms = r->now_ms;
+    atomic_init(&c->session.active_ms, r->now_ms);
     describe_peer(&c->session, fd);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     c->events = EPOLLIN;
@@ -50,9 +54,11 @@ conn *conn_new(reactor *r, int fd)
         free(c);
         return NULL;
     }
+    pthread_mutex_lock(&r->mu);
     c->next = r->conns;
     if (c->next) c->next->prev = c;
     r->conns = c;
+    pthread_mutex_unlock(&r->mu);
     return c;
 }
 
@@ -104,15 +110,19 @@ static void die(conn *c)
     if (c->dead) return;
     c->dead = true;
     set_held(c, false);
-    close(c->fd);
+    pthread_mutex_lock(&r->mu);
     if (c->prev)
         c->prev->next = c->next;
     else
         r->conns = c->next;
     if (c->next) c->next->prev = c->prev;
+    pthread_mutex_unlock(&r->mu);
+    close(c->fd);
     atomic_fetch_sub(&r->server->clients, 1);
     if (!c->job || c->parked) conn_retire(c);
 }
+
+void conn_close(conn *c) { die(c); }
 
 /* ---- out ---- */
 
@@ -197,6 +207,7 @@ static bool flush(conn *c, bool *blocked)
             return false;
         }
         c->out_at += (size_t)n;
+        atomic_store_explicit(&c->session.active_ms, c->reactor->now_ms, memory_order_relaxed);
     }
     compact_out(c);
     set_held(c, c->first_hold < c->n_holds);
@@ -260,6 +271,7 @@ static bool receive(conn *c)
         ssize_t n = recv(c->fd, c->in.data + c->in.len, c->in.cap - c->in.len, 0);
         if (n > 0) {
             c->in.len += (size_t)n;
+            atomic_store_explicit(&c->session.active_ms, c->reactor->now_ms, memory_order_relaxed);
             return true;
         }
         if (n < 0 && errno == EINTR) continue;
@@ -284,8 +296,18 @@ static void choose_protocol(conn *c, slice in)
         c->session.protocol = PROTOCOL_LINE; /* a long line comes from a script */
 }
 
-/* Runs one command that has been parsed, or hands it to a worker. */
-static void run_command(conn *c)
+/* What a command has answered, from `at` on, is complete. */
+static void finish_command(conn *c, size_t at, uint64_t seq, bool no_memory)
+{
+    session *s = &c->session;
+    if (s->mute || s->mute_this) c->out.len = at;
+    s->mute_this = s->mute_next;
+    s->mute_next = false;
+    if (no_memory || !note_reply(c, at, seq)) die(c);
+}
+
+/* Runs the command that has been parsed, or hands it to a worker. */
+static void run_command(conn *c, const command *found)
 {
     server *srv = c->reactor->server;
     request r = { .server = srv,
@@ -295,7 +317,8 @@ static void run_command(conn *c)
                   .n = c->args.n,
                   .out = &c->out };
     size_t  at = c->out.len;
-    r.command = command_find(r.args[0]);
+    r.command = found;
+    atomic_store_explicit(&c->session.last_command, found, memory_order_relaxed);
     atomic_fetch_add_explicit(&srv->commands_run, 1, memory_order_relaxed);
     if (!r.command) {
         transaction_spoil(&c->session);
@@ -327,18 +350,22 @@ static void run_command(conn *c)
         }
         reply_status(&r, CHR_NO_MEMORY);
     }
-    if (r.no_memory || !note_reply(c, at, r.seq)) die(c);
+    finish_command(c, at, r.seq, r.no_memory);
 }
 
-/* False: it could not be. */
+/* Takes over what the job has to say. False: that is all. */
 static bool take_piece(conn *c, job *j)
 {
     size_t at = c->out.len;
-    if (j->request.no_memory || !buf_append_slice(&c->out, buf_slice(&j->out))) return false;
+    bool   first = !j->noted, mute = c->session.mute || c->session.mute_this;
+    bool   no_memory = j->request.no_memory || !buf_append_slice(&c->out, buf_slice(&j->out));
     j->out.len = 0;
-    if (j->noted) return true;
     j->noted = true;
-    return note_reply(c, at, j->request.seq);
+    if (first)
+        finish_command(c, at, j->request.seq, no_memory);
+    else if (no_memory)
+        die(c);
+    return !c->dead && !(first && mute) && j->request.rest;
 }
 
 void conn_finish_job(conn *c, job *j)
@@ -347,9 +374,7 @@ void conn_finish_job(conn *c, job *j)
     if (c->dead) {
         conn_retire(c);
     } else if (j->noted && c->session.closing) { /* an error has taken the place of the reply meanwhile */
-    } else if (!take_piece(c, j)) {
-        die(c);
-    } else if (j->request.rest) {
+    } else if (take_piece(c, j)) {
         c->job = j;
         c->parked = true;
         return;
@@ -373,18 +398,23 @@ static void resume_job(conn *c)
 /* Parses and runs what has come. False: dead. */
 static bool work_through(conn *c)
 {
+    c->is_paused = false;
     while (!c->dead && !c->job && !c->session.closing && c->out.len - c->out_at < OUT_PAUSE) {
         slice in = chr_bytes(c->in.data + c->in_at, c->in.len - c->in_at);
         if (in.len == 0 || (in.len < c->in_need && !c->in_end)) break;
         if (c->session.protocol == PROTOCOL_UNKNOWN) choose_protocol(c, in);
         if (c->session.protocol == PROTOCOL_UNKNOWN && c->in_end) c->session.protocol = PROTOCOL_LINE;
-        if (c->session.protocol == PROTOCOL_UNKNOWN) break;
+        if (c->session.protocol == PROTOCOL_UNKNOWN) {
+            if (!c->request_since_ms) c->request_since_ms = c->reactor->now_ms;
+            break;
+        }
         const char  *error = NULL;
         size_t       used = 0;
         bool         line = c->session.protocol == PROTOCOL_LINE;
         parse_result p = line ? parse_line(in, &c->args, &used, &error) : parse_resp(in, &c->args, &used, &error);
         if (p == PARSE_MORE) {
             c->in_need = used;
+            if (!c->request_since_ms) c->request_since_ms = c->reactor->now_ms;
             if (line && c->in_end) { /* the last line of a script may lack its end */
                 if (!buf_append_byte(&c->in, '\n')) die(c);
                 c->in_need = 0;
@@ -393,9 +423,13 @@ static bool work_through(conn *c)
             break;
         }
         c->in_need = 0;
+        c->request_since_ms = 0;
         if (p == PARSE_COMMAND) {
+            const command *found = c->args.n > 0 ? command_find(c->args.at[0]) : NULL;
+            c->is_paused = clients_are_paused(c->reactor->server, found);
+            if (c->is_paused) break;
             c->in_at += used;
-            if (c->args.n > 0) run_command(c);
+            if (c->args.n > 0) run_command(c, found);
             continue;
         }
         if (p == PARSE_NO_MEMORY) {
@@ -434,7 +468,7 @@ void conn_turn(conn *c, uint32_t events)
     do {
         if (!work_through(c) || !flush(c, &blocked)) return;
         /* Replies that were sent may have made room for commands that are here already. */
-    } while (!c->job && !blocked && !c->session.closing && c->in.len - c->in_at > 0 &&
+    } while (!c->job && !c->is_paused && !blocked && !c->session.closing && c->in.len - c->in_at > 0 &&
              c->in.len - c->in_at >= c->in_need && c->session.protocol != PROTOCOL_UNKNOWN &&
              c->out.len - c->out_at < OUT_PAUSE && c->in_need == 0);
     resume_job(c);
@@ -448,6 +482,6 @@ void conn_turn(conn *c, uint32_t events)
         chr_buf_free(&c->in);
         c->in_at = 0;
     }
-    bool reading = !c->in_end && !c->job && !c->session.closing && c->out.len - c->out_at < OUT_PAUSE;
+    bool reading = !c->in_end && !c->job && !c->is_paused && !c->session.closing && c->out.len - c->out_at < OUT_PAUSE;
     ask_for(c, (reading ? EPOLLIN : 0u) | (blocked ? EPOLLOUT : 0u));
 }

@@ -29,26 +29,29 @@ typedef struct hold {
 } hold;
 
 struct conn {
-    reactor  *reactor;
-    conn     *prev, *next; /* of the reactor */
-    conn     *held_prev, *held_next;
-    bool      is_held;
-    int       fd;
-    uint32_t  events; /* asked of epoll */
-    session   session;
-    buf       in;
-    size_t    in_at;   /* parsed so far */
-    size_t    in_need; /* more bytes than that must come before parsing is worth it */
-    bool      in_end;  /* the client has closed its half */
-    buf       out;
-    size_t    out_at; /* sent so far */
-    hold     *holds;
-    size_t    n_holds, cap_holds, first_hold;
-    uint64_t  replies;
-    arguments args;
-    job      *job;    /* at a worker, or parked */
-    bool      parked; /* the job has more to say once the client has taken what was said */
-    bool      dead;
+    reactor    *reactor;
+    conn       *prev, *next; /* of the reactor */
+    conn       *held_prev, *held_next;
+    bool        is_held;
+    int         fd;
+    uint32_t    events; /* asked of epoll */
+    session     session;
+    buf         in;
+    size_t      in_at;   /* parsed so far */
+    size_t      in_need; /* more bytes than that must come before parsing is worth it */
+    bool        in_end;  /* the client has closed its half */
+    buf         out;
+    size_t      out_at; /* sent so far */
+    hold       *holds;
+    size_t      n_holds, cap_holds, first_hold;
+    uint64_t    replies;
+    arguments   args;
+    job        *job;    /* at a worker, or parked */
+    bool        parked; /* the job has more to say once the client has taken what was said */
+    bool        dead;
+    bool        is_paused;        /* a command is here, and may not begin yet */
+    int64_t     request_since_ms; /* since when a request has been incomplete; 0: none is */
+    atomic_bool unwanted;         /* to be closed, says CLIENT KILL */
 
     /* Of subscribers: */
     _Atomic(size_t) inbox_bytes; /* published to it and not yet taken by its reactor */
@@ -58,6 +61,7 @@ struct conn {
     int64_t         over_soft_ms; /* since when its unsent bytes have been over the soft limit; 0: they are not */
 };
 
+void  conn_close(conn *c);
 conn *conn_new(reactor *r, int fd);
 /* Events of epoll; 0 when an acknowledgement or a worker's answer may let it go on. May end in `dead`. */
 void conn_turn(conn *c, uint32_t events);

@@ -134,6 +134,7 @@ chr_status pubsub_subscribe(pubsub *p, session *s, topic_kind kind, slice name)
         if (reserve((void **)&t->conns, &t->cap, t->n) && reserve((void **)&own->at, &own->cap, own->n)) {
             t->conns[t->n++] = c;
             own->at[own->n++] = t;
+            atomic_store(&s->subscriptions[kind], (uint32_t)own->n);
         } else {
             st = chr_nomem();
             drop_if_unused(p, kind, t);
@@ -152,6 +153,7 @@ void pubsub_unsubscribe(pubsub *p, session *s, topic_kind kind, slice name)
         if (slice_equal(own->at[i]->name, name)) {
             topic *t = own->at[i];
             own->at[i] = own->at[--own->n];
+            atomic_store(&s->subscriptions[kind], (uint32_t)own->n);
             part(p, kind, t, conn_of(s));
             break;
         }
@@ -166,6 +168,7 @@ void pubsub_leave(pubsub *p, session *s)
     for (topic_kind kind = TOPIC_CHANNEL; kind < TOPIC_KINDS; kind++) {
         for (size_t i = 0; i < own->of[kind].n; i++) part(p, kind, own->of[kind].at[i], conn_of(s));
         free(own->of[kind].at);
+        atomic_store(&s->subscriptions[kind], 0);
     }
     pthread_mutex_unlock(&p->mu);
     free(own);
@@ -174,7 +177,7 @@ void pubsub_leave(pubsub *p, session *s)
 
 size_t pubsub_count(const session *s)
 {
-    return s->subscriber ? s->subscriber->of[TOPIC_CHANNEL].n + s->subscriber->of[TOPIC_PATTERN].n : 0;
+    return (size_t)atomic_load(&s->subscriptions[TOPIC_CHANNEL]) + atomic_load(&s->subscriptions[TOPIC_PATTERN]);
 }
 
 void pubsub_each_own(const session *s, topic_kind kind, pubsub_name_fn *fn, void *arg)

@@ -18,8 +18,6 @@ struct delivery {
     message  *message;
 };
 
-typedef enum topic_kind { TOPIC_CHANNEL, TOPIC_PATTERN, TOPIC_KINDS } topic_kind;
-
 typedef struct pubsub {
     pthread_mutex_t   mu;
     void             *topics[TOPIC_KINDS]; /* trees of tsearch; mu */
@@ -33,18 +31,18 @@ typedef struct pubsub {
 void pubsub_init(pubsub *p, store *s);
 void pubsub_free(pubsub *p); /* nobody is subscribed any more */
 
-/* By the connection's own thread. */
+/* By the thread of the connection. */
 chr_status pubsub_subscribe(pubsub *p, session *s, topic_kind kind, slice name);
 void       pubsub_unsubscribe(pubsub *p, session *s, topic_kind kind, slice name);
 void       pubsub_leave(pubsub *p, session *s); /* everything */
-size_t     pubsub_count(const session *s);      /* of channels and patterns */
+size_t     pubsub_count(const session *s);      /* of channels and patterns; any thread */
 /* Calls for the names of what the session is subscribed to; `fn` may not change it. */
 typedef void pubsub_name_fn(void *arg, slice name);
 void         pubsub_each_own(const session *s, topic_kind kind, pubsub_name_fn *fn, void *arg);
 /* Subscribed and speaking RESP2: what it is sent and replies could not be told apart, so few commands are allowed. */
 static inline bool pubsub_is_bound(const session *s)
 {
-    return s->resp == 2 && s->subscriber && s->protocol == PROTOCOL_RESP && pubsub_count(s) > 0;
+    return s->resp == 2 && s->protocol == PROTOCOL_RESP && pubsub_count(s) > 0;
 }
 
 /* How many got it. They see it when `seq` is acknowledged. */

@@ -8,21 +8,33 @@
 #include "net/parse.h"
 #include "object/store.h"
 
+#include <stdatomic.h>
+
 typedef struct server      server;
 typedef struct command     command;
 typedef struct transaction transaction;
 typedef struct subscriber  subscriber;
 
+typedef enum topic_kind { TOPIC_CHANNEL, TOPIC_PATTERN, TOPIC_KINDS } topic_kind;
+
 typedef enum protocol { PROTOCOL_UNKNOWN, PROTOCOL_RESP, PROTOCOL_LINE } protocol;
 
 /* What commands may read and change of the connection they came by. */
 typedef struct session {
-    uint64_t id;
-    protocol protocol;
-    int      resp;    /* 2 or 3 */
-    bool     closing; /* after what was answered so far */
-    buf      name;
-    char     address[64];
+    uint64_t     id;
+    protocol     protocol;
+    _Atomic(int) resp;    /* 2 or 3 */
+    bool         closing; /* after what was answered so far */
+    buf          name;    /* changed with the reactor's mu held: others list it */
+    char         address[64];
+    bool         mute, mute_this, mute_next; /* of CLIENT REPLY: replies are dropped */
+
+    /* For those who list connections. */
+    int64_t                  created_ms;
+    _Atomic(int64_t)         active_ms;
+    _Atomic(const command *) last_command;
+    _Atomic(int)             queued; /* since MULTI; -1: there was none */
+    _Atomic(uint32_t)        subscriptions[TOPIC_KINDS];
 
     transaction *transaction; /* of MULTI or WATCH, or NULL */
     subscriber  *subscriber;  /* to channels, or NULL */

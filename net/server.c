@@ -3,6 +3,7 @@
 #include "net/server_internal.h"
 
 #include "base/log.h"
+#include "net/clients.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -203,10 +204,12 @@ static void bury(reactor *r)
     }
 }
 
-/* A connection in the list of held ones may have become ready between its turn and now. */
-static void turn(reactor *r, struct epoll_event *events, int n)
+/* Returns after how many milliseconds there must be another.
+ * A connection in the list of held ones may have become ready between its turn and now. */
+static int turn(reactor *r, struct epoll_event *events, int n)
 {
     bool woken = false;
+    r->now_ms = server_clock_ms();
     for (int i = 0; i < n; i++) {
         if (events[i].data.ptr == &r->listen_fd) {
             accept_some(r);
@@ -224,6 +227,7 @@ static void turn(reactor *r, struct epoll_event *events, int n)
         take_finished(r);
         take_published(r);
     }
+    int wait = clients_look_after(r); /* may hold replies, too */
     if (r->held) {
         store_request_ack(r->server->store);
         wake_held(r);
@@ -231,15 +235,17 @@ static void turn(reactor *r, struct epoll_event *events, int n)
         if (r->held) store_request_ack(r->server->store);
     }
     bury(r);
+    return wait;
 }
 
 static void *reactor_main(void *arg)
 {
     reactor           *r = arg;
     struct epoll_event events[EVENTS];
+    int                wait = -1;
     while (!atomic_load(&r->server->stopping)) {
-        int n = epoll_wait(r->epoll_fd, events, EVENTS, -1);
-        if (n > 0) turn(r, events, n);
+        int n = epoll_wait(r->epoll_fd, events, EVENTS, r->conns ? wait : -1);
+        wait = turn(r, events, n > 0 ? n : 0);
     }
     /* No new connections; replies that are under way may still go out. */
     (void)epoll_ctl(r->epoll_fd, EPOLL_CTL_DEL, r->listen_fd, NULL);
@@ -248,7 +254,7 @@ static void *reactor_main(void *arg)
         for (const conn *c = r->conns; c; c = c->next) busy = busy || c->job || c->out_at < c->out.len;
         if (!busy) break;
         int n = epoll_wait(r->epoll_fd, events, EVENTS, DRAIN_STEP_MS);
-        turn(r, events, n > 0 ? n : 0);
+        (void)turn(r, events, n > 0 ? n : 0);
     }
     return NULL;
 }

@@ -21,12 +21,14 @@ typedef struct reactor {
     int             epoll_fd, listen_fd;
     int             wake_fd; /* an eventfd: acknowledged writes, finished jobs, stopping */
     atomic_bool     woken;   /* the eventfd has been written and not yet read */
-    conn           *conns;   /* list */
+    conn           *conns;   /* list; changed with mu held, so that others may read it */
     conn           *held;    /* those with replies that wait for acknowledgement; list */
     pthread_mutex_t mu;
     job            *finished;           /* by workers; mu */
     delivery       *inbox, **inbox_end; /* published to subscribers here, oldest first; mu */
     conn           *dead;               /* closed in this turn, freed at its end */
+    atomic_bool     look_now;           /* at all connections, without waiting for the time to come */
+    int64_t         next_look_ms, now_ms;
 } reactor;
 
 struct server {
@@ -41,7 +43,9 @@ struct server {
     pubsub            pubsub;
     settings          settings;
     atomic_bool       stopping;
-    _Atomic(int64_t)  saved_ms; /* when the last checkpoint was made; before the first, the start */
+    _Atomic(int64_t)  saved_ms;        /* when the last checkpoint was made; before the first, the start */
+    _Atomic(int64_t)  paused_until_ms; /* of server_clock_ms; 0: never */
+    atomic_bool       pause_writes_only;
     _Atomic(uint64_t) next_id, clients, connections, commands_run, rejected;
     _Atomic(uint64_t) calls[COMMANDS_MAX]; /* by place in the table */
 };

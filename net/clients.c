@@ -1,0 +1,141 @@
+#include "net/clients.h"
+
+#include "net/server_internal.h"
+
+#include <inttypes.h>
+
+enum {
+    LOOK_MS = 1000,
+    UPLOAD_BYTES_PER_S = 64 * 1024, /* a request that comes at least so fast may take longer */
+};
+
+/* ---- listing; with the reactor's mu held ---- */
+
+static bool is_subscriber(const session *s)
+{
+    return atomic_load(&s->subscriptions[TOPIC_CHANNEL]) + atomic_load(&s->subscriptions[TOPIC_PATTERN]) > 0;
+}
+
+static bool fits(const conn *c, const client_filter *f)
+{
+    const session *s = &c->session;
+    if (!f) return true;
+    if ((f->id && (uint64_t)f->id != s->id) || (f->but_id && (uint64_t)f->but_id == s->id)) return false;
+    if (f->address.data && !slice_equal(f->address, chr_str(s->address))) return false;
+    return !f->type || is_subscriber(s) == (strcmp(f->type, "pubsub") == 0);
+}
+
+static void describe(const conn *c, int64_t now, buf *text)
+{
+    const session *s = &c->session;
+    const command *last = atomic_load(&s->last_command);
+    int            queued = atomic_load(&s->queued);
+    buf_printf(text, "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%.*s age=%" PRId64 " idle=%" PRId64, s->id, s->address,
+               c->reactor->server->address, c->fd, (int)s->name.len, s->name.data ? s->name.data : "",
+               (now - s->created_ms) / 1000, (now - atomic_load(&s->active_ms)) / 1000);
+    buf_printf(text, " flags=%s%s%s db=0 sub=%u psub=%u multi=%d cmd=%s resp=%d\n", is_subscriber(s) ? "P" : "",
+               queued >= 0 ? "x" : "", !is_subscriber(s) && queued < 0 ? "N" : "",
+               (unsigned)atomic_load(&s->subscriptions[TOPIC_CHANNEL]),
+               (unsigned)atomic_load(&s->subscriptions[TOPIC_PATTERN]), queued, last ? last->name : "NULL",
+               atomic_load(&s->resp));
+}
+
+void clients_list(server *s, const client_filter *only, buf *text)
+{
+    int64_t now = server_clock_ms();
+    for (unsigned i = 0; i < s->n_reactors; i++) {
+        reactor *r = &s->reactors[i];
+        pthread_mutex_lock(&r->mu);
+        for (const conn *c = r->conns; c; c = c->next)
+            if (fits(c, only)) describe(c, now, text);
+        pthread_mutex_unlock(&r->mu);
+    }
+}
+
+size_t clients_kill(server *s, const client_filter *which)
+{
+    size_t n = 0;
+    for (unsigned i = 0; i < s->n_reactors; i++) {
+        reactor *r = &s->reactors[i];
+        size_t   before = n;
+        pthread_mutex_lock(&r->mu);
+        for (conn *c = r->conns; c; c = c->next)
+            if (fits(c, which)) {
+                atomic_store(&c->unwanted, true);
+                n++;
+            }
+        pthread_mutex_unlock(&r->mu);
+        if (n == before) continue;
+        atomic_store(&r->look_now, true);
+        reactor_wake(r);
+    }
+    return n;
+}
+
+bool client_set_name(request *r, slice name)
+{
+    for (size_t i = 0; i < name.len; i++)
+        if (name.data[i] < '!' || name.data[i] > '~') {
+            reply_error(r, "ERR Client names cannot contain spaces, newlines or special characters.");
+            return false;
+        }
+    pthread_mutex_t *mu = &conn_of(r->session)->reactor->mu;
+    pthread_mutex_lock(mu);
+    bool set = buf_set(&r->session->name, name);
+    pthread_mutex_unlock(mu);
+    if (!set) reply_status(r, CHR_NO_MEMORY);
+    return set;
+}
+
+/* ---- pausing ---- */
+
+void clients_pause(server *s, int64_t until_ms, bool writes_only)
+{
+    atomic_store(&s->pause_writes_only, writes_only);
+    atomic_store(&s->paused_until_ms, until_ms);
+    for (unsigned i = 0; i < s->n_reactors; i++) {
+        atomic_store(&s->reactors[i].look_now, true);
+        reactor_wake(&s->reactors[i]);
+    }
+}
+
+bool clients_are_paused(server *s, const command *c)
+{
+    int64_t until = atomic_load_explicit(&s->paused_until_ms, memory_order_relaxed);
+    if (__builtin_expect(until == 0, 1) || !c) return false;
+    if (c->flags & CMD_NEVER_PAUSED || (atomic_load(&s->pause_writes_only) && !(c->flags & CMD_WRITE))) return false;
+    return server_clock_ms() < until;
+}
+
+/* ---- looking after them ---- */
+
+static bool has_overstayed(const conn *c, int64_t now)
+{
+    const settings *s = &c->reactor->server->settings;
+    int64_t         idle_s = (int64_t)s->timeout, request_s = (int64_t)s->request_timeout;
+    if (atomic_load(&c->unwanted)) return true;
+    if (c->job || c->is_paused) return false;
+    if (idle_s && !is_subscriber(&c->session) && now - atomic_load(&c->session.active_ms) > idle_s * 1000) return true;
+    if (!request_s || !c->request_since_ms) return false;
+    request_s += (int64_t)((c->in.len - c->in_at) / UPLOAD_BYTES_PER_S);
+    return now - c->request_since_ms > request_s * 1000;
+}
+
+int clients_look_after(reactor *r)
+{
+    int64_t now = server_clock_ms(), until = atomic_load(&r->server->paused_until_ms);
+    bool    paused = until > now, asked = atomic_exchange(&r->look_now, false);
+    int     wait = LOOK_MS;
+    if (paused && until - now < wait) wait = (int)(until - now);
+    if (!asked && now < r->next_look_ms) return (int)(r->next_look_ms - now);
+    if (until && !paused) (void)atomic_compare_exchange_strong(&r->server->paused_until_ms, &until, 0);
+    for (conn *c = r->conns, *next; c; c = next) {
+        next = c->next;
+        if (has_overstayed(c, now))
+            conn_close(c);
+        else if (c->is_paused)
+            conn_turn(c, 0);
+    }
+    r->next_look_ms = now + wait;
+    return wait;
+}
