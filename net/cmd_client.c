@@ -154,7 +154,12 @@ void cmd_client(request *r)
                                         { "list", -2 },   { "no-evict", 3 }, { "pause", -3 }, { "reply", 3 },
                                         { "setinfo", 4 }, { "setname", 3 },  { "unpause", 2 } };
     enum { ID, GETNAME, INFO, KILL, LIST, NO_EVICT, PAUSE, REPLY, SETINFO, SETNAME, UNPAUSE, COUNT };
-    switch (find_subcommand(r, known, COUNT)) {
+    int which = find_subcommand(r, known, COUNT);
+    if (r->session->read_only && (which == KILL || which == PAUSE || which == UNPAUSE)) {
+        reply_error(r, "NOPERM this user has no permissions to run the 'client|%s' command", known[which].name);
+        return;
+    }
+    switch (which) {
     case ID: reply_integer(r, (int64_t)r->session->id); break;
     case GETNAME:
         if (r->session->name.len)

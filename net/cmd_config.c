@@ -237,14 +237,14 @@ void cmd_config(request *r)
 {
     enum { GET, SET };
     static const subcommand known[] = { { "get", -3 }, { "set", -4 } };
-    switch (find_subcommand(r, known, 2)) {
-    case GET: config_get(r); break;
-    case SET:
-        if (r->n % 2 == 0)
-            config_set(r);
-        else
-            reply_error(r, "ERR wrong number of arguments for 'config|set' command");
-        break;
-    default: break; /* answered */
-    }
+    int                     which = find_subcommand(r, known, 2);
+    if (which < 0) return;
+    if (r->session->read_only)
+        reply_error(r, "NOPERM this user has no permissions to run the 'config|%s' command", known[which].name);
+    else if (which == GET)
+        config_get(r);
+    else if (r->n % 2 == 0)
+        config_set(r);
+    else
+        reply_error(r, "ERR wrong number of arguments for 'config|set' command");
 }

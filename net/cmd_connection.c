@@ -32,6 +32,7 @@ void cmd_reset(request *r)
 {
     transaction_end(r->session);
     pubsub_leave(&r->server->pubsub, r->session);
+    r->session->authenticated = r->session->read_only = false;
     r->session->resp = 2;
     r->session->mute = r->session->mute_this = r->session->mute_next = false;
     (void)client_set_name(r, chr_str(""));
@@ -57,14 +58,20 @@ void cmd_hello(request *r)
         if (argument_is(r->args[i], "setname") && i + 1 < r->n) {
             if (!client_set_name(r, r->args[++i])) return;
         } else if (argument_is(r->args[i], "auth") && i + 2 < r->n) {
-            reply_error(r, "ERR AUTH <password> called without any password configured for the default user. "
-                           "Are you sure your configuration is correct?");
-            return;
+            if (request_defer(r) || !authenticate(r, r->args[i + 1], r->args[i + 2])) return;
+            i += 2;
         } else {
             reply_error(r, "ERR Syntax error in HELLO option '%.*s'", (int)(r->args[i].len < 64 ? r->args[i].len : 64),
                         r->args[i].data);
             return;
         }
+    }
+    if (r->server->users && !r->session->authenticated) {
+        reply_error(
+            r, "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH "
+               "<user> <pass> option can be used to authenticate the client and select the RESP protocol version at "
+               "the same time");
+        return;
     }
     r->session->resp = (int)version;
     reply_map(r, 7);

@@ -15,6 +15,7 @@ typedef enum command_flag {
     CMD_UNQUEUED = 128,   /* is run inside MULTI, not queued */
     CMD_SUBSCRIBED = 256, /* also for subscribers that speak RESP2 */
     CMD_NEVER_PAUSED = 512,
+    CMD_NO_AUTH = 1024, /* also for those who have not given a password */
 } command_flag;
 
 typedef void command_fn(request *r);
@@ -47,5 +48,7 @@ command_fn cmd_object, cmd_randomkey, cmd_copy, cmd_dump, cmd_restore;
 command_fn cmd_info, cmd_command, cmd_config, cmd_compact, cmd_save, cmd_lastsave, cmd_debug, cmd_time, cmd_shutdown;
 command_fn cmd_multi, cmd_exec, cmd_discard, cmd_watch, cmd_unwatch;
 command_fn cmd_subscribe, cmd_unsubscribe, cmd_psubscribe, cmd_punsubscribe, cmd_publish, cmd_pubsub;
+command_fn cmd_auth, cmd_acl;
+bool       authenticate(request *r, slice name, slice password); /* of HELLO, too */
 
 #endif

@@ -306,6 +306,21 @@ static void finish_command(conn *c, size_t at, uint64_t seq, bool no_memory)
     if (no_memory || !note_reply(c, at, seq)) die(c);
 }
 
+/* False: the user may not run it, and was told so. */
+static bool may_run(request *r)
+{
+    const session *s = r->session;
+    unsigned       flags = r->command->flags;
+    if (!r->server->users || flags & CMD_NO_AUTH) return true;
+    if (!s->authenticated) {
+        reply_error(r, "NOAUTH Authentication required.");
+        return false;
+    }
+    if (!s->read_only || flags & (CMD_UNQUEUED | CMD_NEVER_PAUSED) || !(flags & (CMD_WRITE | CMD_ADMIN))) return true;
+    reply_error(r, "NOPERM this user has no permissions to run the '%s' command", r->command->name);
+    return false;
+}
+
 /* Runs the command that has been parsed, or hands it to a worker. */
 static void run_command(conn *c, const command *found)
 {
@@ -326,6 +341,8 @@ static void run_command(conn *c, const command *found)
     } else if (!arity_fits(r.command->arity, r.n)) {
         transaction_spoil(&c->session);
         reply_wrong_arity(&r);
+    } else if (!may_run(&r)) {
+        transaction_spoil(&c->session);
     } else if (!(r.command->flags & CMD_SUBSCRIBED) && pubsub_is_bound(&c->session)) {
         reply_error(
             &r,

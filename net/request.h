@@ -29,6 +29,9 @@ typedef struct session {
     char         address[64];
     bool         mute, mute_this, mute_next; /* of CLIENT REPLY: replies are dropped */
 
+    bool authenticated, read_only; /* as `user` */
+    char user[64];
+
     /* For those who list connections. */
     int64_t                  created_ms;
     _Atomic(int64_t)         active_ms;

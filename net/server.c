@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "net/clients.h"
+#include "net/users.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -310,6 +311,7 @@ static void stop(server *s, unsigned running)
     }
     cursors_free(&s->cursors);
     pubsub_free(&s->pubsub);
+    users_free(s->users);
     free(s);
 }
 
@@ -336,7 +338,8 @@ chr_status server_start(store *st, const server_options *options, server **out)
         r->epoll_fd = r->wake_fd = r->listen_fd = -1;
         r->inbox_end = &r->inbox;
     }
-    status = listen_all(s);
+    status = options->users ? users_open(options->users, &s->users) : CHR_OK;
+    if (status == CHR_OK) status = listen_all(s);
     for (unsigned i = 0; i < s->n_reactors; i++) {
         chr_status made = status == CHR_OK ? reactor_init(&s->reactors[i]) : CHR_OK;
         if (status == CHR_OK) status = made;

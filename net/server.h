@@ -15,6 +15,7 @@ typedef struct server_options {
     void *shutdown_arg;
     /* For INFO and CONFIG GET: what else runs here. */
     const char *mount_point; /* NULL: none */
+    const char *users;       /* a file, see net/users.h; NULL: everybody may do everything */
 } server_options;
 
 /* Listens and serves from threads of its own. CHR_INVALID: the address is malformed, or in use, with a sentence. */

@@ -42,6 +42,7 @@ struct server {
     cursors           cursors;
     pubsub            pubsub;
     settings          settings;
+    struct users     *users; /* NULL: everybody may do everything */
     atomic_bool       stopping;
     _Atomic(int64_t)  saved_ms;        /* when the last checkpoint was made; before the first, the start */
     _Atomic(int64_t)  paused_until_ms; /* of server_clock_ms; 0: never */

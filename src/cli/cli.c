@@ -240,6 +240,13 @@ static void print_command_names(void)
 }
 
 /* Where lines are kept from one session to the next; empty: nowhere. */
+/* Such lines are not kept in the history. */
+static bool has_password(const char *line)
+{
+    line += strspn(line, " \t");
+    return strncasecmp(line, "auth", 4) == 0 || strncasecmp(line, "hello", 5) == 0 || strncasecmp(line, "acl", 3) == 0;
+}
+
 static void find_history(char *path, size_t size)
 {
     const char *home = getenv("HOME");
@@ -272,7 +279,7 @@ static int run_terminal(client *c)
             printf("\n"); /* end of input: the shell's prompt wants a line of its own */
             break;
         }
-        if (line[strspn(line, " \t")]) add_history(line);
+        if (line[strspn(line, " \t")] && !has_password(line)) add_history(line);
         if (*history) write_history(history);
         bool leave = strcasecmp(line, "quit") == 0 || strcasecmp(line, "exit") == 0;
         if (strcasecmp(line, "help") == 0)

@@ -60,11 +60,16 @@ static const option_spec serve_specs[] = {
       .min = KIB(64),
       .max = GIB(1),
       .help = "Memory for new writes before they go to a table." },
+    { .name = "users",
+      .kind = OPTION_TEXT,
+      .argument = "FILE",
+      .field = offsetof(serve_options, users),
+      .help = "Serve only those who know a password in this file; a line in it is NAME:HASH or NAME:HASH:readonly." },
     { .name = "allow-remote",
       .kind = OPTION_FLAG,
       .field = offsetof(serve_options, allow_remote),
-      .help = "Listen beyond this machine although there is no password yet: whoever reaches the port reads and "
-              "writes everything." },
+      .help = "Listen beyond this machine although nothing is encrypted: without --users whoever reaches the port "
+              "reads and writes everything." },
 };
 
 static const option_spec mount_specs[] = {

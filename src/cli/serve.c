@@ -8,6 +8,7 @@
 #include "cli/stop.h"
 #include "fs/mount.h"
 #include "net/server.h"
+#include "net/users.h"
 
 #include <stdio.h>
 
@@ -16,6 +17,11 @@ static chr_status precheck(const serve_options *o)
     chr_status st = precheck_listen(o->listen, o->allow_remote);
     if (chr_ok(st)) st = precheck_store(o->dir, true);
     if (chr_ok(st) && o->mount) st = precheck_mount_point(o->mount, o->dir);
+    if (chr_ok(st) && o->users) {
+        users *named;
+        st = users_open(o->users, &named);
+        if (chr_ok(st)) users_free(named);
+    }
     return st;
 }
 
@@ -43,7 +49,8 @@ static chr_status start_server(const serve_options *o, store *s, stop *end, serv
                                .threads = (unsigned)o->threads,
                                .on_shutdown = on_shutdown,
                                .shutdown_arg = end,
-                               .mount_point = o->mount };
+                               .mount_point = o->mount,
+                               .users = o->users };
     return server_start(s, &options, out);
 }
 

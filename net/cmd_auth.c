@@ -1,0 +1,144 @@
+/* AUTH and ACL. There are two sets of rights: everything, and reading. */
+#include "net/server_internal.h"
+#include "net/users.h"
+
+/* On a worker: hashing takes long. False: an error was written. */
+bool authenticate(request *r, slice name, slice password)
+{
+    bool   read_only = false;
+    users *u = r->server->users;
+    if (!u) {
+        reply_error(r, "ERR AUTH <password> called without any password configured for the default user. Are you sure "
+                       "your configuration is correct?");
+        return false;
+    }
+    if (!users_check(u, name, password, &read_only)) {
+        reply_error(r, "WRONGPASS invalid username-password pair or user is disabled.");
+        return false;
+    }
+    session *s = r->session;
+    memcpy(s->user, name.data, name.len); /* a user that is known has a name that fits */
+    s->user[name.len] = 0;
+    s->read_only = read_only;
+    s->authenticated = true;
+    return true;
+}
+
+void cmd_auth(request *r)
+{
+    if (r->n > 3)
+        reply_error(r, "ERR syntax error");
+    else if (authenticate(r, r->n == 3 ? r->args[1] : chr_str("default"), r->args[r->n - 1]))
+        reply_ok(r);
+}
+
+typedef struct acl_listing {
+    request *r;
+    buf      found; /* replies */
+    size_t   n;
+    bool     rules; /* with what they may do */
+    slice    only;  /* or: this one, as GETUSER has it */
+} acl_listing;
+
+static const char *rights(bool read_only) { return read_only ? "+@all -@write -@admin" : "+@all"; }
+
+static void list_user(void *arg, const char *name, bool on, bool read_only)
+{
+    acl_listing *l = arg;
+    buf          line = { 0 };
+    if (l->only.data) {
+        if (!slice_equal(l->only, chr_str(name))) return;
+        reply_map(l->r, 3);
+        reply_value(l->r, chr_str("flags"));
+        reply_array(l->r, 1);
+        reply_value(l->r, chr_str(on ? "on" : "off"));
+        reply_value(l->r, chr_str("commands"));
+        reply_value(l->r, chr_str(rights(read_only)));
+        reply_value(l->r, chr_str("keys"));
+        reply_value(l->r, chr_str("~*"));
+    } else if (l->rules && buf_printf(&line, "user %s %s ~* &* %s", name, on ? "on" : "off", rights(read_only))) {
+        reply_value(l->r, buf_slice(&line));
+    } else {
+        reply_value(l->r, chr_str(name));
+    }
+    chr_buf_free(&line);
+    l->n++;
+}
+
+static void acl_list(request *r, bool rules, slice only)
+{
+    acl_listing l = { .r = r, .rules = rules, .only = only };
+    buf        *out = r->out;
+    if (!r->server->users) {
+        if (!only.data || slice_equal(only, chr_str("default"))) {
+            if (!only.data) reply_array(r, 1);
+            list_user(&l, "default", true, false);
+        } else {
+            reply_null(r);
+        }
+        return;
+    }
+    r->out = &l.found; /* how many there are is known last */
+    users_each(r->server->users, list_user, &l);
+    r->out = out;
+    if (!only.data)
+        reply_array(r, l.n);
+    else if (!l.n)
+        reply_null(r);
+    if (!buf_append_slice(out, buf_slice(&l.found))) r->no_memory = true;
+    chr_buf_free(&l.found);
+}
+
+static void acl_setuser(request *r)
+{
+    user_change c = { .read_only = -1 };
+    if (!r->server->users) {
+        reply_error(r, "ERR there is no file of users; start the server with --users FILE");
+        return;
+    }
+    for (size_t i = 3; i < r->n; i++) {
+        slice a = r->args[i];
+        if (argument_is(a, "on") || argument_is(a, "off")) {
+            c.state = argument_is(a, "on") ? "on" : "off";
+        } else if (a.len > 1 && a.data[0] == '>') {
+            c.password = slice_from(a, 1);
+        } else if (argument_is(a, "+@all") || argument_is(a, "allcommands")) {
+            c.read_only = 0;
+        } else if (argument_is(a, "-@write")) {
+            c.read_only = 1;
+        } else if (!argument_is(a, "~*") && !argument_is(a, "allkeys") && !argument_is(a, "&*") &&
+                   !argument_is(a, "allchannels")) {
+            /* What it was is not repeated: it may be a password. */
+            reply_error(r, "ERR Error in ACL SETUSER modifier: known are on, off, >PASSWORD, +@all and -@write");
+            return;
+        }
+    }
+    chr_status st = users_set(r->server->users, r->args[2], &c);
+    if (st == CHR_OK)
+        reply_ok(r);
+    else
+        reply_status(r, st);
+}
+
+void cmd_acl(request *r)
+{
+    static const subcommand known[] = { { "whoami", 2 },
+                                        { "list", 2 },
+                                        { "users", 2 },
+                                        { "getuser", 3 },
+                                        { "setuser", -3 } };
+    enum { WHOAMI, LIST, USERS, GETUSER, SETUSER, COUNT };
+    int which = find_subcommand(r, known, COUNT);
+    if (which > WHOAMI && r->session->read_only) {
+        reply_error(r, "NOPERM this user has no permissions to run the 'acl|%s' command", known[which].name);
+        return;
+    }
+    switch (which) {
+    case WHOAMI: reply_value(r, chr_str(r->session->authenticated ? r->session->user : "default")); break;
+    case LIST: acl_list(r, true, chr_bytes(NULL, 0)); break;
+    case USERS: acl_list(r, false, chr_bytes(NULL, 0)); break;
+    case GETUSER: acl_list(r, false, r->args[2]); break;
+    case SETUSER: acl_setuser(r); break;
+    default: break; /* answered */
+    }
+}

@@ -1,0 +1,142 @@
+/* Users, passwords, and what each may do. */
+#include "serving.h"
+
+#include "net/users.h"
+
+#include <sys/stat.h>
+
+static void write_users(const char *path, const char *text, mode_t mode)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+    assert_int_equal(chmod(path, mode), 0);
+}
+
+#define HASH "$6$abcdefgh$"
+static char users_path[300];
+
+static int setup_users(void **state)
+{
+    if (setup(state)) return -1;
+    fixture *f = *state;
+    users   *u;
+    server_stop(f->srv);
+    snprintf(users_path, sizeof users_path, "%s/users", f->dir);
+    write_users(users_path, "# users\ndefault:\nadmin:\n", 0600);
+    assert_int_equal(users_open(users_path, &u), CHR_OK);
+    assert_int_equal(users_set(u, chr_str("admin"), &(user_change){ "on", chr_str("secret"), -1 }), CHR_OK);
+    assert_int_equal(users_set(u, chr_str("default"), &(user_change){ "on", chr_str("secret"), 1 }), CHR_OK);
+    users_free(u);
+    server_options net = { .listen = "127.0.0.1:0", .threads = 2, .users = users_path };
+    assert_int_equal(server_start(f->s, &net, &f->srv), CHR_OK);
+    f->port = atoi(strrchr(server_address(f->srv), ':') + 1);
+    return 0;
+}
+
+static void nothing_is_done_without_a_password(void **state)
+{
+    redisContext *c = client(*state);
+    const char   *noauth = "err:NOAUTH Authentication required.";
+    const char   *wrong = "err:WRONGPASS invalid username-password pair or user is disabled.";
+    TALK(c, { "PING", noauth }, { "GET a", noauth }, { "MULTI", noauth }, { "SHUTDOWN", noauth },
+         { "CLIENT LIST", noauth }, { "AUTH wrong", wrong }, { "AUTH admin wrong", wrong },
+         { "AUTH nobody secret", wrong }, { "GET a", noauth }, { "HELLO 2 AUTH admin wrong", wrong },
+         { "AUTH a b c", "err:ERR syntax error" }, { "GET a", noauth }, { "AUTH admin secret", "ok:OK" },
+         { "ACL WHOAMI", "str:admin" }, { "SET a 1", "ok:OK" }, { "RESET", "ok:RESET" }, { "GET a", noauth });
+    redisReply *r = redisCommand(c, "HELLO 2");
+    assert_memory_equal(r->str, "NOAUTH HELLO", 12);
+    freeReplyObject(r);
+    r = redisCommand(c, "HELLO 2 AUTH admin secret");
+    assert_int_equal(r->type, REDIS_REPLY_ARRAY);
+    freeReplyObject(r);
+    assert_reply(c, "GET a", "str:1");
+    redisFree(c);
+}
+
+static void a_user_who_may_only_read_only_reads(void **state)
+{
+    redisContext *c = client(*state);
+    TALK(c, { "AUTH secret", "ok:OK" }, { "ACL WHOAMI", "str:default" }, { "GET a", "nil" },
+         { "SET a 1", "err:NOPERM this user has no permissions to run the 'set' command" },
+         { "CONFIG GET x", "err:NOPERM this user has no permissions to run the 'config|get' command" },
+         { "ACL SETUSER default +@all", "err:NOPERM this user has no permissions to run the 'acl|setuser' command" },
+         { "CLIENT KILL ID 1", "err:NOPERM this user has no permissions to run the 'client|kill' command" },
+         { "MULTI", "ok:OK" }, { "GET a", "ok:QUEUED" }, { "EXEC", "[nil]" }, { "MULTI", "ok:OK" },
+         { "DEL a", "err:NOPERM this user has no permissions to run the 'del' command" },
+         { "EXEC", "err:EXECABORT Transaction discarded because of previous errors." });
+    redisFree(c);
+}
+
+static void users_are_made_and_changed(void **state)
+{
+    redisContext *c = client(*state), *other = client(*state);
+    users        *u;
+    bool          read_only;
+    TALK(c, { "AUTH admin secret", "ok:OK" }, { "ACL USERS", "[str:default str:admin]" },
+         { "ACL SETUSER eve on >one +@all ~*", "ok:OK" }, { "ACL SETUSER eve -@write", "ok:OK" },
+         { "ACL LIST",
+           "[str:user default on ~* &* +@all -@write -@admin str:user admin on ~* &* +@all str:user eve on ~* &* +@all "
+           "-@write -@admin]" },
+         { "ACL GETUSER nobody", "nil" },
+         { "ACL GETUSER eve", "[str:flags [str:on] str:commands str:+@all -@write -@admin str:keys str:~*]" },
+         { "ACL SETUSER eve one",
+           "err:ERR Error in ACL SETUSER modifier: known are on, off, >PASSWORD, +@all and -@write" },
+         { "ACL SETUSER a:b on", "err:ERR Usernames can't contain spaces, colons or null characters" });
+    assert_reply(other, "AUTH eve one", "ok:OK");
+    assert_reply(c, "ACL SETUSER eve off", "ok:OK");
+    assert_reply(other, "AUTH eve one", "err:WRONGPASS invalid username-password pair or user is disabled.");
+    /* It is in the file, and the password is not. */
+    assert_int_equal(users_open(users_path, &u), CHR_OK);
+    assert_false(users_check(u, chr_str("eve"), chr_str("one"), &read_only));
+    assert_int_equal(users_set(u, chr_str("eve"), &(user_change){ "on", chr_bytes(NULL, 0), -1 }), CHR_OK);
+    assert_true(users_check(u, chr_str("eve"), chr_str("one"), &read_only));
+    assert_true(read_only);
+    users_free(u);
+    char   text[4096] = "";
+    FILE  *f = fopen(users_path, "r");
+    size_t n = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    assert_true(n > 0);
+    assert_null(strstr(text, "secret"));
+    assert_null(strstr(text, ":one"));
+    redisFree(c);
+    redisFree(other);
+}
+
+static void files_that_will_not_do_are_refused(void **state)
+{
+    const fixture *f = *state;
+    char           path[300];
+    users         *u;
+    snprintf(path, sizeof path, "%s/other", f->dir);
+    assert_int_equal(users_open(path, &u), CHR_INVALID);
+    write_users(path, "a:" HASH "\n", 0644);
+    assert_int_equal(users_open(path, &u), CHR_INVALID);
+    assert_non_null(strstr(chr_message(), "chmod 600"));
+    static const char *const bad[] = { "", "# none\n", "a\n", ":x\n", "a b:x\n", "a:x:writeonly\n", "a:x\na:y\n" };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        write_users(path, bad[i], 0600);
+        assert_int_equal(users_open(path, &u), CHR_INVALID);
+    }
+    /* No hash, a locked one and one of an unknown kind let nobody in. */
+    bool read_only;
+    write_users(path, "a:\nb:!" HASH "\nc:secret\n", 0600);
+    assert_int_equal(users_open(path, &u), CHR_OK);
+    assert_false(users_check(u, chr_str("a"), chr_str(""), &read_only));
+    assert_false(users_check(u, chr_str("b"), chr_str("secret"), &read_only));
+    assert_false(users_check(u, chr_str("c"), chr_str("secret"), &read_only));
+    users_free(u);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(nothing_is_done_without_a_password, setup_users, teardown),
+        cmocka_unit_test_setup_teardown(a_user_who_may_only_read_only_reads, setup_users, teardown),
+        cmocka_unit_test_setup_teardown(users_are_made_and_changed, setup_users, teardown),
+        cmocka_unit_test_setup_teardown(files_that_will_not_do_are_refused, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
