@@ -47,7 +47,7 @@ static void get_databases(server *s, buf *text)
     (void)s;
     buf_printf(text, "1");
 }
-static void get_port(server *s, buf *text) { buf_printf(text, "%s", strrchr(s->address, ':') + 1); }
+static void get_port(server *s, buf *text) { buf_printf(text, "%s", server_port(s)); }
 static void get_dir(server *s, buf *text) { buf_printf(text, "%s", db_dir(store_db(s->store))); }
 
 /* ---- numbers ---- */

@@ -102,7 +102,7 @@ static void info_server(request *r, buf *b)
     buf_printf(b,
                "chronos_version:%s\r\nredis_version:7.0.0\r\nredis_mode:standalone\r\nprocess_id:%d\r\ntcp_port:%s\r\n"
                "uptime_in_seconds:%" PRId64 "\r\nreactors:%u\r\n",
-               CHR_VERSION, (int)getpid(), strrchr(r->server->address, ':') + 1, up, r->server->n_reactors);
+               CHR_VERSION, (int)getpid(), server_port(r->server), up, r->server->n_reactors);
     if (r->server->options.mount_point) buf_printf(b, "mount_point:%s\r\n", r->server->options.mount_point);
 }
 static void info_clients(request *r, buf *b)

@@ -31,7 +31,7 @@ static void describe_peer(session *s, int fd)
             port = ntohs(in->sin6_port);
         }
     }
-    snprintf(s->address, sizeof s->address, "%s:%u", host, port);
+    snprintf(s->address, sizeof s->address, "%s:%u", a.ss_family == AF_UNIX ? "unix" : host, port);
 }
 
 conn *conn_new(reactor *r, int fd)

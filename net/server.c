@@ -7,12 +7,15 @@
 #include "net/users.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -73,6 +76,44 @@ static void note_address(server *s, int fd, const char *host)
     snprintf(s->address, sizeof s->address, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
 }
 
+/* A socket file that nobody answers at was left by a server that is gone. */
+static bool is_abandoned(const struct sockaddr_un *a)
+{
+    struct stat about;
+    if (lstat(a->sun_path, &about) != 0 || !S_ISSOCK(about.st_mode)) return false;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return false;
+    bool refused = connect(fd, (const struct sockaddr *)a, sizeof *a) != 0 && errno == ECONNREFUSED;
+    close(fd);
+    return refused;
+}
+
+/* All reactors accept from one socket. */
+static chr_status listen_unix(server *s, const char *path)
+{
+    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    if (!*path || strlen(path) >= sizeof a.sun_path)
+        return chr_fail(CHR_INVALID, "%s is not a path to listen on; it may have up to %zu bytes", s->options.listen,
+                        sizeof a.sun_path - 1);
+    strcpy(a.sun_path, path);
+    if (is_abandoned(&a)) (void)unlink(path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return chr_errno(errno, "listen on", path);
+    if (bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || listen(fd, BACKLOG) != 0) {
+        int error = errno;
+        close(fd);
+        if (error == EADDRINUSE)
+            return chr_fail(CHR_INVALID, "%s is there already; stop the server that uses it, or remove it", path);
+        return chr_fail(CHR_INVALID, "cannot listen on %s: %s", path, strerror(error));
+    }
+    snprintf(s->address, sizeof s->address, "unix:%s", path);
+    s->socket_path = s->address + strlen("unix:");
+    s->reactors[0].listen_fd = fd;
+    for (unsigned i = 1; i < s->n_reactors; i++)
+        if ((s->reactors[i].listen_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0) return chr_errno(errno, "listen on", path);
+    return CHR_OK;
+}
+
 /* The port must be free: one socket that is not shared proves it, before others share it. */
 static chr_status listen_all(server *s)
 {
@@ -80,7 +121,8 @@ static chr_status listen_all(server *s)
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV }, *found = NULL;
     const char     *at = s->options.listen;
     int             probe = -1;
-    chr_status      st = split_address(at, host, port);
+    if (strncmp(at, "unix:", 5) == 0) return listen_unix(s, at + 5);
+    chr_status st = split_address(at, host, port);
     if (st != CHR_OK) return st;
     int error = getaddrinfo(host[0] ? host : NULL, port, &hints, &found);
     if (error) return chr_fail(CHR_INVALID, "cannot listen on %s: %s", at, gai_strerror(error));
@@ -265,7 +307,7 @@ static chr_status reactor_init(reactor *r)
     pthread_mutex_init(&r->mu, NULL);
     r->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     r->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    struct epoll_event listening = { .events = EPOLLIN, .data.ptr = &r->listen_fd };
+    struct epoll_event listening = { .events = EPOLLIN | EPOLLEXCLUSIVE, .data.ptr = &r->listen_fd };
     struct epoll_event waking = { .events = EPOLLIN, .data.ptr = &r->wake_fd };
     if (r->epoll_fd < 0 || r->wake_fd < 0 || epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, r->listen_fd, &listening) != 0 ||
         epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, r->wake_fd, &waking) != 0)
@@ -291,6 +333,7 @@ static void reactor_free(reactor *r)
 /* ---- the server ---- */
 
 const char *server_address(const server *s) { return s->address; }
+const char *server_port(const server *s) { return s->socket_path ? "0" : strrchr(s->address, ':') + 1; }
 
 static void stop(server *s, unsigned running)
 {
@@ -310,6 +353,7 @@ static void stop(server *s, unsigned running)
         reactor_free(r);
     }
     cursors_free(&s->cursors);
+    if (s->socket_path) (void)unlink(s->socket_path);
     pubsub_free(&s->pubsub);
     users_free(s->users);
     free(s);

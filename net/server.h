@@ -7,7 +7,7 @@
 typedef struct server server;
 
 typedef struct server_options {
-    const char *listen;      /* "ADDR:PORT"; "[::1]:8080" for IPv6; port 0 picks a free one */
+    const char *listen;      /* "ADDR:PORT"; "[::1]:8080" for IPv6; port 0 picks a free one; "unix:PATH" */
     unsigned    threads;     /* reactors; 0: one per processor */
     unsigned    max_clients; /* 0: 10,000 */
     /* SHUTDOWN was asked for over the wire; must not block. */

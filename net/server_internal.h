@@ -35,6 +35,7 @@ struct server {
     store            *store;
     server_options    options;
     char              address[128];
+    const char       *socket_path; /* in `address`, if that is a Unix socket's; removed at the end */
     int64_t           started_ms;
     reactor           reactors[REACTORS_MAX];
     unsigned          n_reactors;
@@ -55,7 +56,8 @@ static inline void server_count_call(server *s, const command *c)
 {
     atomic_fetch_add_explicit(&s->calls[c - command_table], 1, memory_order_relaxed);
 }
-int64_t server_clock_ms(void); /* never goes back */
-void    reactor_wake(reactor *r);
+const char *server_port(const server *s); /* "0": there is none */
+int64_t     server_clock_ms(void);        /* never goes back */
+void        reactor_wake(reactor *r);
 
 #endif

@@ -142,7 +142,7 @@ static const char *example_of(option_kind kind)
     case OPTION_COUNT: return "a number, such as 4";
     case OPTION_SIZE: return "a number with an optional unit, such as 4096, 64KiB or 2GiB";
     case OPTION_SYNC: return "'always', 'none', or a time such as 100ms or 2s";
-    case OPTION_ADDRESS: return "an address with a port, such as 127.0.0.1:8080 or [::1]:8080";
+    case OPTION_ADDRESS: return "an address with a port, such as 127.0.0.1:8080 or [::1]:8080, or unix:PATH";
     default: return "something";
     }
 }
@@ -232,6 +232,7 @@ static chr_status set_value(const command *c, const option_spec *o, const char *
         return st;
     }
     case OPTION_ADDRESS:
+        if (strncmp(text, "unix:", 5) == 0 && text[5]) break;
         if (!parse_address(text, host, sizeof host, &port)) return bad_value(c, o, text);
         break;
     case OPTION_TEXT:

@@ -11,6 +11,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <sys/un.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -193,10 +194,28 @@ static chr_status try_to_bind(const struct addrinfo *a, const char *address)
     }
 }
 
+static chr_status precheck_socket(const char *path)
+{
+    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    struct stat        about;
+    if (strlen(path) >= sizeof a.sun_path)
+        return chr_fail(CHR_INVALID, "cannot listen on %s: the path of a socket has up to %zu bytes", path,
+                        sizeof a.sun_path - 1);
+    strcpy(a.sun_path, path);
+    if (lstat(path, &about) != 0) return CHR_OK;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return chr_errno(errno, "make", "a socket");
+    bool used = !S_ISSOCK(about.st_mode) || connect(fd, (struct sockaddr *)&a, sizeof a) == 0;
+    close(fd);
+    if (!used) return CHR_OK;
+    return chr_fail(CHR_INVALID, "%s is there already; stop the server that uses it, or remove it", path);
+}
+
 chr_status precheck_listen(const char *address, bool allow_remote)
 {
     char     host[256], service[8];
     uint16_t port;
+    if (strncmp(address, "unix:", 5) == 0) return precheck_socket(address + 5);
     if (!parse_address(address, host, sizeof host, &port))
         return chr_fail(CHR_INVALID, "cannot listen on %s: that is not ADDR:PORT", address);
     snprintf(service, sizeof service, "%u", port);
@@ -211,7 +230,7 @@ chr_status precheck_listen(const char *address, bool allow_remote)
     for (const struct addrinfo *a = found; a && !allow_remote && chr_ok(st); a = a->ai_next)
         if (!is_loopback(a->ai_addr))
             st = chr_fail(CHR_INVALID,
-                          "%s can be reached from other machines and there is no password yet; add "
+                          "%s can be reached from other machines and nothing is encrypted; add "
                           "--allow-remote if that is what you want",
                           address);
     if (chr_ok(st)) st = try_to_bind(found, address);

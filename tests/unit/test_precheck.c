@@ -149,7 +149,7 @@ static void only_loopback_is_listened_on_unless_asked_for(void **state)
     assert_int_equal(precheck_listen("127.0.0.1:0", false), CHR_OK);
     assert_int_equal(precheck_listen("127.1.2.3:0", false), CHR_OK);
     assert_int_equal(precheck_listen("localhost:0", false), CHR_OK);
-    refused(precheck_listen("0.0.0.0:0", false), "there is no password yet; add --allow-remote");
+    refused(precheck_listen("0.0.0.0:0", false), "nothing is encrypted; add --allow-remote");
     refused(precheck_listen(":0", false), "add --allow-remote");
     refused(precheck_listen("[::]:0", false), "add --allow-remote");
     assert_int_equal(precheck_listen("0.0.0.0:0", true), CHR_OK);
