@@ -24,7 +24,7 @@ ALL_CFLAGS   := -std=gnu11 $(OPTIMIZE) -g -Wall -Wextra -Wpedantic -Wshadow -Wco
                 -fvisibility=hidden -fno-omit-frame-pointer -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(CFLAGS)
 ALL_LDFLAGS  := -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
 LIB_LIBS     := $(call pkg_libs,liblz4 libzstd)
-LIBS         := $(LIB_LIBS) $(call pkg_libs,fuse3 hiredis libedit libcrypt)
+LIBS         := $(LIB_LIBS) $(call pkg_libs,fuse3 hiredis libedit libcrypt openssl)
 
 # V=1 shows each command whole.
 Q   := $(if $(V),,@)

@@ -34,7 +34,7 @@ static void describe_peer(session *s, int fd)
     snprintf(s->address, sizeof s->address, "%s:%u", a.ss_family == AF_UNIX ? "unix" : host, port);
 }
 
-conn *conn_new(reactor *r, int fd)
+conn *conn_new(reactor *r, int fd, tls *with)
 {
     conn *c = calloc(1, sizeof *c);
     int   on = 1;
@@ -50,7 +50,12 @@ conn *conn_new(reactor *r, int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     c->events = EPOLLIN;
     struct epoll_event e = { .events = c->events, .data.ptr = c };
-    if (epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, fd, &e) != 0) {
+    if (with) {
+        c->tls = tls_accept(with, fd);
+        c->request_since_ms = r->now_ms; /* the handshake has no more time than a request */
+    }
+    if ((with && !c->tls) || epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, fd, &e) != 0) {
+        tls_stream_free(c->tls);
         free(c);
         return NULL;
     }
@@ -65,6 +70,7 @@ conn *conn_new(reactor *r, int fd)
 void conn_free(conn *c)
 {
     if (c->job) job_free(c->job);
+    tls_stream_free(c->tls);
     chr_buf_free(&c->in);
     chr_buf_free(&c->out);
     chr_buf_free(&c->session.name);
@@ -117,8 +123,8 @@ static void die(conn *c)
         r->conns = c->next;
     if (c->next) c->next->prev = c->prev;
     pthread_mutex_unlock(&r->mu);
+    atomic_fetch_sub(&r->server->clients, 1); /* before the client can see that there is room */
     close(c->fd);
-    atomic_fetch_sub(&r->server->clients, 1);
     if (!c->job || c->parked) conn_retire(c);
 }
 
@@ -196,7 +202,9 @@ static bool flush(conn *c, bool *blocked)
     size_t until = sendable(c);
     *blocked = false;
     while (c->out_at < until) {
-        ssize_t n = send(c->fd, c->out.data + c->out_at, until - c->out_at, MSG_NOSIGNAL);
+        const void *data = c->out.data + c->out_at;
+        size_t      len = until - c->out_at;
+        ssize_t     n = c->tls ? tls_send(c->tls, data, len) : send(c->fd, data, len, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
             *blocked = true;
@@ -268,7 +276,9 @@ static bool receive(conn *c)
         return false;
     }
     for (;;) {
-        ssize_t n = recv(c->fd, c->in.data + c->in.len, c->in.cap - c->in.len, 0);
+        void   *to = c->in.data + c->in.len;
+        size_t  len = c->in.cap - c->in.len;
+        ssize_t n = c->tls ? tls_recv(c->tls, to, len) : recv(c->fd, to, len, 0);
         if (n > 0) {
             c->in.len += (size_t)n;
             atomic_store_explicit(&c->session.active_ms, c->reactor->now_ms, memory_order_relaxed);
@@ -472,6 +482,11 @@ static void ask_for(conn *c, uint32_t events)
         die(c);
 }
 
+static bool wants_more(const conn *c)
+{
+    return !c->in_end && !c->job && !c->is_paused && !c->session.closing && c->out.len - c->out_at < OUT_PAUSE;
+}
+
 void conn_turn(conn *c, uint32_t events)
 {
     bool blocked = false;
@@ -480,17 +495,23 @@ void conn_turn(conn *c, uint32_t events)
         die(c);
         return;
     }
-    if ((events & (EPOLLIN | EPOLLHUP)) && !c->in_end && !c->job) (void)receive(c);
-    if (c->dead) return;
+    bool arrived = events & (EPOLLIN | EPOLLHUP) || (c->tls && (events & EPOLLOUT || tls_pending(c->tls)));
     do {
-        if (!work_through(c) || !flush(c, &blocked)) return;
-        /* Replies that were sent may have made room for commands that are here already. */
-    } while (!c->job && !c->is_paused && !blocked && !c->session.closing && c->in.len - c->in_at > 0 &&
-             c->in.len - c->in_at >= c->in_need && c->session.protocol != PROTOCOL_UNKNOWN &&
-             c->out.len - c->out_at < OUT_PAUSE && c->in_need == 0);
-    resume_job(c);
+        if (arrived && !c->in_end && !c->job && !c->is_paused) (void)receive(c);
+        if (c->dead) return;
+        if (c->tls && c->in.len == c->in_at && tls_is_ready(c->tls)) c->request_since_ms = 0;
+        do {
+            if (!work_through(c) || !flush(c, &blocked)) return;
+            /* Replies that were sent may have made room for commands that are here already. */
+        } while (!c->job && !c->is_paused && !blocked && !c->session.closing && c->in.len - c->in_at > 0 &&
+                 c->in.len - c->in_at >= c->in_need && c->session.protocol != PROTOCOL_UNKNOWN &&
+                 c->out.len - c->out_at < OUT_PAUSE && c->in_need == 0);
+        resume_job(c);
+        arrived = c->tls && tls_pending(c->tls); /* no event tells of it */
+    } while (arrived && wants_more(c));
     bool unsent = c->out_at < c->out.len;
     if (!unsent && !c->job && (c->session.closing || (c->in_end && (c->in.len == c->in_at || c->in_need)))) {
+        if (c->tls) tls_say_goodbye(c->tls);
         (void)shutdown(c->fd, SHUT_WR);
         die(c);
         return;
@@ -499,6 +520,6 @@ void conn_turn(conn *c, uint32_t events)
         chr_buf_free(&c->in);
         c->in_at = 0;
     }
-    bool reading = !c->in_end && !c->job && !c->is_paused && !c->session.closing && c->out.len - c->out_at < OUT_PAUSE;
-    ask_for(c, (reading ? EPOLLIN : 0u) | (blocked ? EPOLLOUT : 0u));
+    bool handshake = c->tls && !c->in_end && tls_wants_write(c->tls);
+    ask_for(c, (wants_more(c) ? EPOLLIN : 0u) | (blocked || handshake ? EPOLLOUT : 0u));
 }

@@ -6,6 +6,7 @@
 #define CHR_NET_CONN_H
 
 #include "net/request.h"
+#include "net/tls.h"
 
 #include <stdatomic.h>
 
@@ -34,6 +35,7 @@ struct conn {
     conn       *held_prev, *held_next;
     bool        is_held;
     int         fd;
+    tls_stream *tls;    /* or NULL */
     uint32_t    events; /* asked of epoll */
     session     session;
     buf         in;
@@ -62,7 +64,7 @@ struct conn {
 };
 
 void  conn_close(conn *c);
-conn *conn_new(reactor *r, int fd);
+conn *conn_new(reactor *r, int fd, tls *with); /* `with` NULL: without TLS */
 /* Events of epoll; 0 when an acknowledgement or a worker's answer may let it go on. May end in `dead`. */
 void conn_turn(conn *c, uint32_t events);
 /* Takes the job over, which has come back from its worker. */

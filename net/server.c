@@ -66,14 +66,14 @@ static chr_status open_listener(const struct addrinfo *a, const char *listen_at,
     return chr_fail(CHR_INVALID, "cannot listen on %s: %s", listen_at, strerror(error));
 }
 
-static void note_address(server *s, int fd, const char *host)
+static void note_address(char *text, size_t size, int fd, const char *host)
 {
     struct sockaddr_storage a;
     socklen_t               len = sizeof a;
     char                    port[16] = "0";
     if (getsockname(fd, (struct sockaddr *)&a, &len) == 0)
         (void)getnameinfo((struct sockaddr *)&a, len, NULL, 0, port, sizeof port, NI_NUMERICSERV);
-    snprintf(s->address, sizeof s->address, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+    snprintf(text, size, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
 }
 
 /* A socket file that nobody answers at was left by a server that is gone. */
@@ -88,7 +88,17 @@ static bool is_abandoned(const struct sockaddr_un *a)
     return refused;
 }
 
-/* All reactors accept from one socket. */
+/* All reactors accept from `fd`, which was opened for the first. */
+static chr_status share_listener(server *s, int fd, const char *at, bool tls_too)
+{
+    for (unsigned i = 0; i < s->n_reactors; i++) {
+        int each = i == 0 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (each < 0) return chr_errno(errno, "listen on", at);
+        *(tls_too ? &s->reactors[i].tls_fd : &s->reactors[i].listen_fd) = each;
+    }
+    return CHR_OK;
+}
+
 static chr_status listen_unix(server *s, const char *path)
 {
     struct sockaddr_un a = { .sun_family = AF_UNIX };
@@ -108,10 +118,25 @@ static chr_status listen_unix(server *s, const char *path)
     }
     snprintf(s->address, sizeof s->address, "unix:%s", path);
     s->socket_path = s->address + strlen("unix:");
-    s->reactors[0].listen_fd = fd;
-    for (unsigned i = 1; i < s->n_reactors; i++)
-        if ((s->reactors[i].listen_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0) return chr_errno(errno, "listen on", path);
-    return CHR_OK;
+    return share_listener(s, fd, path, false);
+}
+
+static chr_status listen_tls(server *s)
+{
+    char            host[128] = "", port[16] = "";
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV }, *found = NULL;
+    const char     *at = s->options.tls_listen;
+    int             fd = -1;
+    chr_status      st = tls_open(s->options.tls_certificate, s->options.tls_key, &s->tls);
+    if (st == CHR_OK) st = split_address(at, host, port);
+    if (st != CHR_OK) return st;
+    int error = getaddrinfo(host[0] ? host : NULL, port, &hints, &found);
+    if (error) return chr_fail(CHR_INVALID, "cannot listen on %s: %s", at, gai_strerror(error));
+    st = open_listener(found, at, false, &fd);
+    freeaddrinfo(found);
+    if (st != CHR_OK) return st;
+    note_address(s->tls_address, sizeof s->tls_address, fd, host);
+    return share_listener(s, fd, at, true);
 }
 
 /* The port must be free: one socket that is not shared proves it, before others share it. */
@@ -128,7 +153,7 @@ static chr_status listen_all(server *s)
     if (error) return chr_fail(CHR_INVALID, "cannot listen on %s: %s", at, gai_strerror(error));
     st = open_listener(found, at, false, &probe);
     if (st == CHR_OK) {
-        note_address(s, probe, host);
+        note_address(s->address, sizeof s->address, probe, host);
         close(probe);
         snprintf(port, sizeof port, "%s", strrchr(s->address, ':') + 1);
         freeaddrinfo(found);
@@ -165,22 +190,24 @@ static void acknowledged(void *arg)
     for (unsigned i = 0; i < s->n_reactors; i++) reactor_wake(&s->reactors[i]);
 }
 
-static void accept_some(reactor *r)
+static void accept_some(reactor *r, int listen_fd, tls *with)
 {
     server *s = r->server;
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-        int fd = accept4(r->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) return; /* none left, or a client that has gone already */
         if (atomic_fetch_add(&s->clients, 1) >= s->settings.max_clients) {
+            atomic_fetch_sub(&s->clients, 1);
             static const char full[] = "-ERR max number of clients reached\r\n";
-            ssize_t           ignored = send(fd, full, sizeof full - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+            ssize_t           ignored = with ? 0 : send(fd, full, sizeof full - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
             (void)ignored;
             atomic_fetch_add(&s->rejected, 1);
-        } else if (conn_new(r, fd)) {
+        } else if (conn_new(r, fd, with)) {
             atomic_fetch_add(&s->connections, 1);
             continue;
+        } else {
+            atomic_fetch_sub(&s->clients, 1);
         }
-        atomic_fetch_sub(&s->clients, 1);
         close(fd);
     }
 }
@@ -255,7 +282,9 @@ static int turn(reactor *r, struct epoll_event *events, int n)
     r->now_ms = server_clock_ms();
     for (int i = 0; i < n; i++) {
         if (events[i].data.ptr == &r->listen_fd) {
-            accept_some(r);
+            accept_some(r, r->listen_fd, NULL);
+        } else if (events[i].data.ptr == &r->tls_fd) {
+            accept_some(r, r->tls_fd, r->server->tls);
         } else if (events[i].data.ptr == &r->wake_fd) {
             uint64_t count;
             ssize_t  ignored = read(r->wake_fd, &count, sizeof count);
@@ -292,6 +321,7 @@ static void *reactor_main(void *arg)
     }
     /* No new connections; replies that are under way may still go out. */
     (void)epoll_ctl(r->epoll_fd, EPOLL_CTL_DEL, r->listen_fd, NULL);
+    if (r->tls_fd >= 0) (void)epoll_ctl(r->epoll_fd, EPOLL_CTL_DEL, r->tls_fd, NULL);
     for (int waited = 0; waited < DRAIN_MS; waited += DRAIN_STEP_MS) {
         bool busy = false;
         for (const conn *c = r->conns; c; c = c->next) busy = busy || c->job || c->out_at < c->out.len;
@@ -308,8 +338,10 @@ static chr_status reactor_init(reactor *r)
     r->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     r->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     struct epoll_event listening = { .events = EPOLLIN | EPOLLEXCLUSIVE, .data.ptr = &r->listen_fd };
+    struct epoll_event tls_listening = { .events = EPOLLIN | EPOLLEXCLUSIVE, .data.ptr = &r->tls_fd };
     struct epoll_event waking = { .events = EPOLLIN, .data.ptr = &r->wake_fd };
     if (r->epoll_fd < 0 || r->wake_fd < 0 || epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, r->listen_fd, &listening) != 0 ||
+        (r->tls_fd >= 0 && epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, r->tls_fd, &tls_listening) != 0) ||
         epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, r->wake_fd, &waking) != 0)
         return chr_errno(errno, "prepare", "a reactor");
     return CHR_OK;
@@ -325,6 +357,7 @@ static void reactor_free(reactor *r)
     }
     bury(r);
     if (r->listen_fd >= 0) close(r->listen_fd);
+    if (r->tls_fd >= 0) close(r->tls_fd);
     if (r->wake_fd >= 0) close(r->wake_fd);
     if (r->epoll_fd >= 0) close(r->epoll_fd);
     pthread_mutex_destroy(&r->mu);
@@ -333,6 +366,7 @@ static void reactor_free(reactor *r)
 /* ---- the server ---- */
 
 const char *server_address(const server *s) { return s->address; }
+const char *server_tls_address(const server *s) { return s->tls_address; }
 const char *server_port(const server *s) { return s->socket_path ? "0" : strrchr(s->address, ':') + 1; }
 
 static void stop(server *s, unsigned running)
@@ -356,6 +390,7 @@ static void stop(server *s, unsigned running)
     if (s->socket_path) (void)unlink(s->socket_path);
     pubsub_free(&s->pubsub);
     users_free(s->users);
+    tls_free(s->tls);
     free(s);
 }
 
@@ -379,11 +414,12 @@ chr_status server_start(store *st, const server_options *options, server **out)
     for (unsigned i = 0; i < s->n_reactors; i++) {
         reactor *r = &s->reactors[i];
         r->server = s;
-        r->epoll_fd = r->wake_fd = r->listen_fd = -1;
+        r->epoll_fd = r->wake_fd = r->listen_fd = r->tls_fd = -1;
         r->inbox_end = &r->inbox;
     }
     status = options->users ? users_open(options->users, &s->users) : CHR_OK;
     if (status == CHR_OK) status = listen_all(s);
+    if (status == CHR_OK && options->tls_listen) status = listen_tls(s);
     for (unsigned i = 0; i < s->n_reactors; i++) {
         chr_status made = status == CHR_OK ? reactor_init(&s->reactors[i]) : CHR_OK;
         if (status == CHR_OK) status = made;

@@ -14,12 +14,15 @@ typedef struct server_options {
     void (*on_shutdown)(void *arg);
     void *shutdown_arg;
     /* For INFO and CONFIG GET: what else runs here. */
-    const char *mount_point; /* NULL: none */
-    const char *users;       /* a file, see net/users.h; NULL: everybody may do everything */
+    const char *mount_point;                            /* NULL: none */
+    const char *tls_listen, *tls_certificate, *tls_key; /* "ADDR:PORT" and files, see net/tls.h; NULL: no TLS */
+    const char *users;                                  /* a file, see net/users.h; NULL: everybody may do everything */
 } server_options;
 
 /* Listens and serves from threads of its own. CHR_INVALID: the address is malformed, or in use, with a sentence. */
 chr_status server_start(store *s, const server_options *options, server **out);
+/* The same of TLS; "" if there is none. */
+const char *server_tls_address(const server *srv);
 /* "127.0.0.1:8080", with the port that was picked. */
 const char *server_address(const server *srv);
 /* Stops accepting, finishes what is in flight (bounded time), closes connections, frees. */

@@ -8,6 +8,7 @@
 #include "net/pubsub.h"
 #include "net/server.h"
 #include "net/settings.h"
+#include "net/tls.h"
 #include "net/workers.h"
 
 #include <stdatomic.h>
@@ -19,6 +20,7 @@ typedef struct reactor {
     server         *server;
     pthread_t       thread;
     int             epoll_fd, listen_fd;
+    int             tls_fd;  /* listens, too; -1: no TLS */
     int             wake_fd; /* an eventfd: acknowledged writes, finished jobs, stopping */
     atomic_bool     woken;   /* the eventfd has been written and not yet read */
     conn           *conns;   /* list; changed with mu held, so that others may read it */
@@ -34,7 +36,8 @@ typedef struct reactor {
 struct server {
     store            *store;
     server_options    options;
-    char              address[128];
+    char              address[128], tls_address[128];
+    tls              *tls;         /* NULL: none */
     const char       *socket_path; /* in `address`, if that is a Unix socket's; removed at the end */
     int64_t           started_ms;
     reactor           reactors[REACTORS_MAX];

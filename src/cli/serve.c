@@ -8,13 +8,29 @@
 #include "cli/stop.h"
 #include "fs/mount.h"
 #include "net/server.h"
+#include "net/tls.h"
 #include "net/users.h"
 
 #include <stdio.h>
 
+static chr_status precheck_tls(const serve_options *o)
+{
+    tls       *t;
+    chr_status st = CHR_OK;
+    if (!o->tls_cert || !o->tls_key)
+        return chr_fail(CHR_INVALID, "TLS needs a certificate and its key; give --tls-cert and --tls-key");
+    if (strncmp(o->tls, "unix:", 5) == 0) return chr_fail(CHR_INVALID, "--tls takes ADDR:PORT, not a socket file");
+    /* What TLS protects may be reached from elsewhere, if users are told apart. */
+    st = precheck_listen(o->tls, o->allow_remote || o->users);
+    if (chr_ok(st)) st = tls_open(o->tls_cert, o->tls_key, &t);
+    if (chr_ok(st)) tls_free(t);
+    return st;
+}
+
 static chr_status precheck(const serve_options *o)
 {
     chr_status st = precheck_listen(o->listen, o->allow_remote);
+    if (chr_ok(st) && o->tls) st = precheck_tls(o);
     if (chr_ok(st)) st = precheck_store(o->dir, true);
     if (chr_ok(st) && o->mount) st = precheck_mount_point(o->mount, o->dir);
     if (chr_ok(st) && o->users) {
@@ -50,13 +66,17 @@ static chr_status start_server(const serve_options *o, store *s, stop *end, serv
                                .on_shutdown = on_shutdown,
                                .shutdown_arg = end,
                                .mount_point = o->mount,
-                               .users = o->users };
+                               .users = o->users,
+                               .tls_listen = o->tls,
+                               .tls_certificate = o->tls_cert,
+                               .tls_key = o->tls_key };
     return server_start(s, &options, out);
 }
 
 static void say_ready(const serve_options *o, const server *srv)
 {
     printf("chronos: ready on %s", server_address(srv));
+    if (o->tls) printf(", TLS on %s", server_tls_address(srv));
     if (o->mount) printf(", mounted at %s", o->mount);
     printf("\n");
     fflush(stdout);
