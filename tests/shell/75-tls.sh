@@ -22,7 +22,7 @@ assert_eq "$(redis-cli --tls --cacert "$TMP/cert.pem" -p "$TLS_PORT" set k v)" O
 assert_eq "$(redis get k)" v
 
 python - <<'END'
-import os, socket, ssl, threading
+import os, socket, ssl
 from resp import Client, encode
 
 context = ssl.create_default_context(cafile=os.environ["TMP"] + "/cert.pem")
@@ -43,15 +43,13 @@ assert Client()("GET", "big") == big
 
 # A pipeline whose replies do not fit into any buffer, read late.
 requests = [("GET", "big"), ("PING",)] * 6
-sender = threading.Thread(target=c.send, args=requests)
-sender.start()
+c.send(*requests)
 for _ in range(6):
     assert c.reply() == big and c.reply() == b"PONG"
-sender.join()
 
 # Requests in one record and over several ones.
 many = b"".join(encode(("INCR", "n")) for _ in range(5000))
-threading.Thread(target=c.socket.sendall, args=(many,)).start()
+c.socket.sendall(many)
 for i in range(5000):
     assert c.reply() == i + 1
 for i in range(len(encode(("PING",)))):
