@@ -4,6 +4,21 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/sysmacros.h>
+
+static chr_status load_device(mount *m, node *n)
+{
+    char       text[32];
+    size_t     got = 0;
+    unsigned   numbers[2] = { 0, 0 };
+    chr_status st = store_read(m->store, NULL, buf_slice(&n->key), 0, text, sizeof text - 1, &got, NULL, NULL);
+    text[got] = 0;
+    char *colon = strchr(text, ':');
+    numbers[0] = (unsigned)strtoul(text, NULL, 10);
+    if (colon) numbers[1] = (unsigned)strtoul(colon + 1, NULL, 10);
+    n->device = makedev(numbers[0], numbers[1]);
+    return st;
+}
 
 chr_status file_load(mount *m, node *n)
 {
@@ -12,7 +27,7 @@ chr_status file_load(mount *m, node *n)
     n->loaded = st == CHR_OK;
     n->in_store = st == CHR_OK;
     n->base = n->meta.size;
-    return st;
+    return st == CHR_OK && (S_ISCHR(n->meta.mode) || S_ISBLK(n->meta.mode)) ? load_device(m, n) : st;
 }
 
 chr_status file_refresh(mount *m, node *n)

@@ -58,6 +58,7 @@ typedef struct node {
     bool         in_store; /* there is an object under the key */
     bool         loaded;   /* meta is what the store has, or newer */
     bool         dirty;    /* anything below is newer than the store */
+    dev_t        device;   /* what a device file stands for; its value is the text "MAJOR:MINOR" */
     object_meta  meta;     /* size included; of directories, only those without a record */
     uint64_t     base;     /* bytes of the stored value that still count; behind it are zeroes */
     extent      *extents;  /* sorted, apart from each other */

@@ -403,6 +403,9 @@ void node_stat(mount *m, const node *n, struct stat *st)
         meta = dir_meta(m, n);
         meta.size = 0;
         st->st_nlink *= 2;
+    } else if (S_ISCHR(meta.mode) || S_ISBLK(meta.mode)) {
+        meta.size = 0;
+        st->st_rdev = n->device;
     } else if (n->kind == NODE_CONTROL_FILE) {
         meta = object_meta_default(m->store, 0);
         meta.mode = S_IFREG | 0444;

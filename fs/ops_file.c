@@ -63,46 +63,6 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
     fs_end(m);
 }
 
-static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
-{
-    (void)rdev;
-    mount     *m = fs_begin(req);
-    node      *p = node_of(m, parent), *n = NULL;
-    buf        key = { 0 };
-    uint64_t   seq = 0;
-    bool       partial;
-    chr_status st = p && p->kind == NODE_DIR ? node_lookup(m, p, name, &n) : no_such_directory();
-    int        error = st == CHR_OK ? EEXIST : st == CHR_NOT_FOUND ? 0 : fs_errno(st);
-    if (!error && !S_ISREG(mode) && !S_ISFIFO(mode) && !S_ISSOCK(mode)) error = EPERM;
-    if (!error) {
-        st = node_key(p, name, false, &key, &partial);
-        if (st == CHR_OK && !(n = node_new(m, p, name, NODE_FILE))) st = chr_nomem();
-        if (st == CHR_OK) {
-            n->key = key;
-            key = (buf){ 0 };
-            n->loaded = true;
-            n->meta = new_meta(m, req, p, mode);
-            seen_add(m, buf_slice(&n->key));
-            file_mark_dirty(m, n);
-            st = file_flush(m, n, &seq);
-            if (st == CHR_OK && seq) st = db_wait_written(store_db(m->store), seq);
-            if (st == CHR_OK) {
-                dir_touch(m, p);
-            } else if (n->dirty) { /* it did not come to be */
-                file_forget_dirty(m, n);
-                node_release(m, n);
-            }
-        }
-        error = st == CHR_OK ? 0 : fs_errno(st);
-    }
-    if (error)
-        fuse_reply_err(req, error);
-    else
-        reply_entry(m, req, n);
-    chr_buf_free(&key);
-    fs_end(m);
-}
-
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     mount     *m = fs_begin(req);
@@ -222,7 +182,6 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 void ops_file_init(struct fuse_lowlevel_ops *ops)
 {
     ops->create = op_create;
-    ops->mknod = op_mknod;
     ops->open = op_open;
     ops->read = op_read;
     ops->write = op_write;

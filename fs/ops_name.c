@@ -1,13 +1,62 @@
-/* Names: mkdir, unlink, rmdir, symlink, readlink, link. */
+/* Names: mknod, mkdir, unlink, rmdir, symlink, readlink, link. */
 #include "fs/fs.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/sysmacros.h>
 
 static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
 {
     (void)ino, (void)parent, (void)name;
     fuse_reply_err(req, EPERM); /* a key has one path, as on FAT */
+}
+
+static chr_status write_device(mount *m, node *n, dev_t device)
+{
+    char text[32];
+    int  len = snprintf(text, sizeof text, "%u:%u", major(device), minor(device));
+    n->device = device;
+    return file_write(m, n, 0, chr_bytes(text, (size_t)len));
+}
+
+static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+{
+    mount     *m = fs_begin(req);
+    node      *p = node_of(m, parent), *n = NULL;
+    buf        key = { 0 };
+    uint64_t   seq = 0;
+    bool       partial;
+    chr_status st = p && p->kind == NODE_DIR ? node_lookup(m, p, name, &n) : no_such_directory();
+    int        error = st == CHR_OK ? EEXIST : st == CHR_NOT_FOUND ? 0 : fs_errno(st);
+    if (!error) {
+        st = node_key(p, name, false, &key, &partial);
+        if (st == CHR_OK && !(n = node_new(m, p, name, NODE_FILE))) st = chr_nomem();
+        if (st == CHR_OK) {
+            n->key = key;
+            key = (buf){ 0 };
+            n->loaded = true;
+            n->meta = new_meta(m, req, p, mode);
+            seen_add(m, buf_slice(&n->key));
+            file_mark_dirty(m, n);
+            if (S_ISCHR(mode) || S_ISBLK(mode)) st = write_device(m, n, rdev); /* the kernel has asked who may */
+            if (st == CHR_OK) st = file_flush(m, n, &seq);
+            if (st == CHR_OK && seq) st = db_wait_written(store_db(m->store), seq);
+            if (st == CHR_OK) {
+                dir_touch(m, p);
+            } else if (n->dirty) { /* it did not come to be */
+                file_forget_dirty(m, n);
+                node_release(m, n);
+            }
+        }
+        error = st == CHR_OK ? 0 : fs_errno(st);
+    }
+    if (error)
+        fuse_reply_err(req, error);
+    else
+        reply_entry(m, req, n);
+    chr_buf_free(&key);
+    fs_end(m);
 }
 
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
@@ -196,6 +245,7 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 void ops_name_init(struct fuse_lowlevel_ops *ops)
 {
     ops->link = op_link;
+    ops->mknod = op_mknod;
     ops->mkdir = op_mkdir;
     ops->symlink = op_symlink;
     ops->readlink = op_readlink;
