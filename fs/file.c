@@ -211,6 +211,23 @@ chr_status file_read(mount *m, node *n, uint64_t offset, char *to, size_t len, s
 
 static void touch(mount *m, node *n) { n->meta.mtime_ns = n->meta.ctime_ns = store_now_ns(m->store); }
 
+/* A key that the mount does not show, for what is unlinked and still open. */
+static chr_status name_hidden(mount *m, buf *key)
+{
+    key->len = 0;
+    bool fits = buf_printf(key, "%s%llu", UNLINKED_PREFIX, (unsigned long long)++m->next_unlinked);
+    return fits ? CHR_OK : chr_nomem();
+}
+
+/* An unlinked file has grown too big for memory. */
+static chr_status hide(mount *m, node *n)
+{
+    chr_status st = name_hidden(m, &n->key);
+    if (st != CHR_OK) return st;
+    n->in_store = true;
+    return file_flush(m, n, NULL);
+}
+
 chr_status file_write(mount *m, node *n, uint64_t offset, slice data)
 {
     chr_status st = CHR_OK;
@@ -225,7 +242,7 @@ chr_status file_write(mount *m, node *n, uint64_t offset, slice data)
     if (offset + data.len > n->meta.size) n->meta.size = offset + data.len;
     touch(m, n);
     n->meta.has_attrs = true;
-    if (n->unlinked && !n->in_store) return CHR_OK;
+    if (n->unlinked && !n->in_store) return n->dirty_bytes > UNLINKED_IN_MEMORY ? hide(m, n) : CHR_OK;
     if (n->dirty_bytes > FILE_DIRTY_MAX || m->dirty_bytes > ALL_DIRTY_MAX) return file_flush(m, n, NULL);
     return CHR_OK;
 }
@@ -357,14 +374,16 @@ chr_status files_flush_all(mount *m)
     return worst;
 }
 
-chr_status file_keep_contents(mount *m, node *n)
+chr_status file_keep_contents(mount *m, node *n, buf *hidden)
 {
+    hidden->len = 0;
     if (!n->in_store || !n->opens) {
         n->in_store = false;
         return CHR_OK;
     }
     chr_status st = file_load(m, n);
-    if (st != CHR_OK && st != CHR_NOT_FOUND) return st;
+    if (st != CHR_OK)
+        return st == CHR_NOT_FOUND ? CHR_OK : st; /* another door has taken it away: there is nothing to keep */
     if (n->base <= UNLINKED_IN_MEMORY) {
         st = n->meta.has_xattrs ? store_get_xattrs(m->store, OBJECT_KEY, buf_slice(&n->key), &n->xattrs) : CHR_OK;
         if (st != CHR_OK && st != CHR_NOT_FOUND) return st;
@@ -384,19 +403,12 @@ chr_status file_keep_contents(mount *m, node *n)
         n->base = 0;
         return CHR_OK;
     }
-    /* Too big for memory: it lives on under a name that the mount does not show. */
-    char  hidden[64];
-    slice keys[2] = { buf_slice(&n->key) };
-    snprintf(hidden, sizeof hidden, ".chronos/unlinked/%llu", (unsigned long long)++m->next_unlinked);
-    keys[1] = chr_str(hidden);
-    txn *t = txn_begin(m->store, keys, 2);
-    if (!t) return CHR_NO_MEMORY;
-    txn_set_origin(t, m);
-    st = txn_move(t, OBJECT_KEY, keys[0], keys[1]);
-    if (st == CHR_OK)
-        st = txn_commit(t, NULL);
-    else
-        txn_abort(t);
-    if (st == CHR_OK && !buf_set(&n->key, keys[1])) st = chr_nomem();
-    return st;
+    return name_hidden(m, hidden); /* too big for memory */
+}
+
+chr_status file_move_hidden(txn *t, const node *n, slice hidden)
+{
+    if (!hidden.len) return CHR_OK;
+    chr_status st = txn_move(t, OBJECT_KEY, buf_slice(&n->key), hidden);
+    return st == CHR_NOT_FOUND ? CHR_OK : st;
 }

@@ -29,6 +29,7 @@ enum {
     SEEN_BITS = 1 << 22, /* of names the kernel has asked for: a hash without collisions to speak of */
 };
 #define CACHE_SECONDS 86400.0
+#define UNLINKED_PREFIX ".chronos/unlinked/" /* of keys of files that are unlinked, open, and too big for memory */
 
 typedef enum node_kind { NODE_FILE, NODE_DIR, NODE_CONTROL_DIR, NODE_CONTROL_FILE } node_kind;
 
@@ -98,6 +99,13 @@ struct mount {
     _Atomic(uint64_t) seen[SEEN_BITS / 64];
 };
 
+static inline void buf_swap(buf *a, buf *b)
+{
+    buf was = *a;
+    *a = *b;
+    *b = was;
+}
+
 /* ---- requests ---- */
 mount *fs_begin(fuse_req_t req); /* takes barrier and mu */
 void   fs_end(mount *m);         /* after the reply */
@@ -161,8 +169,10 @@ chr_status file_data(mount *m, node *n, uint64_t offset, uint64_t *start, uint64
 chr_status file_flush(mount *m, node *n, uint64_t *seq);
 void       file_mark_dirty(mount *m, node *n);
 void       file_forget_dirty(mount *m, node *n);
-/* Before its key goes away: its contents stay for those who have it open. */
-chr_status file_keep_contents(mount *m, node *n);
+/* Before its key goes away: its contents stay for those who have it open. *hidden goes to file_move_hidden in the transaction
+ * that takes the key away, and is the file's key thereafter if it is not empty. */
+chr_status file_keep_contents(mount *m, node *n, buf *hidden);
+chr_status file_move_hidden(txn *t, const node *n, slice hidden);
 chr_status files_flush_all(mount *m);
 
 /* ---- invalidate.c ---- */

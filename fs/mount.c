@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 enum { THREADS = 2, MAX_WRITE = 1 << 20 };
-#define UNLINKED_PREFIX ".chronos/unlinked/"
 
 /* ---- requests ---- */
 
@@ -129,7 +128,7 @@ static void *loop(void *arg)
     return NULL;
 }
 
-/* What was unlinked while open when an earlier server died. */
+/* What was unlinked while open when the mount ended, or an earlier server died. */
 static void remove_leftovers(mount *m)
 {
     txn *t = txn_begin(m->store, NULL, 0);
@@ -239,6 +238,7 @@ void mount_stop(mount *m)
     pthread_mutex_lock(&m->mu);
     (void)files_flush_all(m);
     pthread_mutex_unlock(&m->mu);
+    if (!m->options.read_only) remove_leftovers(m);
     fuse_session_unmount(m->session);
     mount_free(m);
 }

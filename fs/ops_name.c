@@ -147,18 +147,18 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 /* Takes a file's name and object away; who has it open keeps its contents. */
 static chr_status remove_file(mount *m, node *n)
 {
-    node *parent = n->parent;
-    buf   key = { 0 };
-    if (!buf_set(&key, buf_slice(&n->key))) return chr_nomem();
+    node      *parent = n->parent;
+    buf        hidden = { 0 };
     bool       stored = n->in_store;
-    chr_status st = file_keep_contents(m, n);
+    chr_status st = file_keep_contents(m, n, &hidden);
     if (st == CHR_OK && stored) {
-        slice keys[2] = { buf_slice(&key), dir_key(parent) };
-        txn  *t = txn_begin(m->store, keys, 2);
+        slice keys[3] = { buf_slice(&n->key), dir_key(parent), buf_slice(&hidden) };
+        txn  *t = txn_begin(m->store, keys, 3);
         st = t ? CHR_OK : CHR_NO_MEMORY;
         if (t) {
             txn_set_origin(t, m);
-            st = txn_delete(t, OBJECT_KEY, keys[0], NULL);
+            st = file_move_hidden(t, n, keys[2]);
+            if (st == CHR_OK) st = txn_delete(t, OBJECT_KEY, keys[0], NULL);
             if (st == CHR_OK) st = dir_keep(m, t, parent);
             if (st == CHR_OK)
                 st = fs_commit(m, t);
@@ -166,7 +166,8 @@ static chr_status remove_file(mount *m, node *n)
                 txn_abort(t);
         }
     }
-    chr_buf_free(&key);
+    if (st == CHR_OK && hidden.len) buf_swap(&n->key, &hidden);
+    chr_buf_free(&hidden);
     if (st != CHR_OK) return st;
     if (!n->opens) file_forget_dirty(m, n);
     dir_touch(m, parent);

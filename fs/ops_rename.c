@@ -150,7 +150,7 @@ static int rename_dir(mount *m, node *n, node *to_parent, const char *to_name, n
 
 static int rename_file(mount *m, node *n, node *to_parent, const char *to_name, node *target)
 {
-    buf   to = { 0 };
+    buf   to = { 0 }, hidden = { 0 };
     bool  partial;
     bool  self = strcmp(to_name, NAME_SELF) == 0 && to_parent != m->root;
     node *from_parent = n->parent;
@@ -159,14 +159,15 @@ static int rename_file(mount *m, node *n, node *to_parent, const char *to_name, 
                          : node_key(to_parent, to_name, false, &to, &partial);
     /* What is not in the store yet goes there first, so that the rename is one step for everybody. */
     if (st == CHR_OK) st = file_flush(m, n, NULL);
-    if (st == CHR_OK && target) st = file_keep_contents(m, target);
+    if (st == CHR_OK && target) st = file_keep_contents(m, target, &hidden);
     if (st == CHR_OK) {
-        slice keys[3] = { buf_slice(&n->key), buf_slice(&to), dir_key(from_parent) };
-        txn  *t = txn_begin(m->store, keys, 3);
+        slice keys[4] = { buf_slice(&n->key), buf_slice(&to), dir_key(from_parent), buf_slice(&hidden) };
+        txn  *t = txn_begin(m->store, keys, 4);
         st = t ? CHR_OK : CHR_NO_MEMORY;
         if (t) {
             txn_set_origin(t, m);
-            st = txn_move(t, OBJECT_KEY, keys[0], keys[1]);
+            st = target ? file_move_hidden(t, target, keys[3]) : CHR_OK;
+            if (st == CHR_OK) st = txn_move(t, OBJECT_KEY, keys[0], keys[1]);
             if (st == CHR_OK) st = stamp(m, t, OBJECT_KEY, keys[1]);
             if (st == CHR_OK) st = dir_keep(m, t, from_parent);
             if (st == CHR_OK)
@@ -176,6 +177,7 @@ static int rename_file(mount *m, node *n, node *to_parent, const char *to_name, 
         }
     }
     if (st == CHR_OK && target) {
+        if (hidden.len) buf_swap(&target->key, &hidden);
         if (!target->opens) file_forget_dirty(m, target);
         node_detach(m, target);
         node_release(m, target);
@@ -192,6 +194,7 @@ static int rename_file(mount *m, node *n, node *to_parent, const char *to_name, 
         if (!node_attach(m, n, to_parent, to_name)) st = chr_nomem();
         if (st == CHR_OK) st = file_load(m, n);
     }
+    chr_buf_free(&hidden);
     chr_buf_free(&to);
     return fs_errno(st);
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # sanitized: yes
 # Sparse files: terabytes of nothing take no room and no time, holes are found and punched, also in what is unwritten or unlinked.
+# Big files that are unlinked and go on being written.
 . "$(dirname "$0")/lib.sh"
 start_mounted
 
@@ -129,3 +130,39 @@ assert os.pread(a, 4096, 0) == os.pread(a, 4096, 8192)
 fails(errno.EINVAL, os.copy_file_range, a, a, 4096, 0, 1)
 os.close(a), os.close(b)
 END
+
+# An unlinked file may be bigger than memory should be, and leaves nothing behind, neither when it is closed nor when the server ends
+before=$(server_peak_mib)
+python - <<'END'
+import os
+
+os.chdir(os.environ["MNT"])
+piece = os.urandom(1 << 20)
+f = os.open("scratch", os.O_CREAT | os.O_RDWR)
+os.unlink("scratch")
+for i in range(400):
+    os.pwrite(f, piece, i << 20)
+for i in range(0, 400, 7):
+    assert os.pread(f, 1 << 20, i << 20) == piece
+os.setxattr(f, "user.x", b"1")
+assert os.fstat(f).st_size == 400 << 20 and os.fstat(f).st_nlink == 0 and os.getxattr(f, "user.x") == b"1"
+os.close(f)
+
+# One that is in the store already, replaced by a rename
+for name in "old", "new":
+    with open(name, "wb") as f:
+        f.write(name.encode() + piece * 20)
+with open("old", "rb") as f:
+    os.rename("new", "old")
+    assert f.read(3) == b"old" and len(f.read()) == 20 << 20
+    with open("old", "rb") as g:
+        assert g.read(3) == b"new"
+END
+sanitized || [ $(($(server_peak_mib) - before)) -lt 300 ] || fail "an unlinked file took $(server_peak_mib) MiB"
+assert_eq "$(redis --scan --pattern '.chronos*')" '' "what is left of unlinked files"
+exec 5<>"$MNT/old"
+rm "$MNT/old"
+assert_contains "$(redis --scan --pattern '.chronos*')" '.chronos/unlinked/' "where an unlinked file lives"
+stop_server
+exec 5>&-
+assert_eq "$("$CHRONOS" ls --dir "$DIR" .chronos 2>&1)" '' "what is left of unlinked files after the end"
