@@ -7,6 +7,17 @@
 
 static bool is_writing(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
 
+/* O_TRUNC. The kernel guards set-id bits over writes and truncate, but leaves it to us here. */
+static chr_status empty_file(mount *m, fuse_req_t req, node *n)
+{
+    chr_status st = file_truncate(m, n, 0);
+    if (st == CHR_OK && fuse_req_ctx(req)->uid != 0) {
+        n->meta.mode &= ~(uint32_t)S_ISUID;
+        if (n->meta.mode & S_IXGRP) n->meta.mode &= ~(uint32_t)S_ISGID;
+    }
+    return st;
+}
+
 static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
 {
     mount     *m = fs_begin(req);
@@ -21,7 +32,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
         else if (n->kind != NODE_FILE)
             error = EISDIR;
         else if (fi->flags & O_TRUNC)
-            error = fs_errno(file_truncate(m, n, 0));
+            error = fs_errno(empty_file(m, req, n));
     } else if (st != CHR_NOT_FOUND) {
         error = fs_errno(st);
     } else if (!p || p->kind != NODE_DIR) {
@@ -72,7 +83,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fi->direct_io = 1; /* its size is not known before it is read */
     } else if (st == CHR_OK) {
         st = file_refresh(m, n);
-        if (st == CHR_OK && (fi->flags & O_TRUNC)) st = file_truncate(m, n, 0);
+        if (st == CHR_OK && (fi->flags & O_TRUNC)) st = empty_file(m, req, n);
         fi->keep_cache = !n->meta.expire_ms;
         fi->noflush = !is_writing(fi->flags) && !(fi->flags & O_TRUNC);
     }

@@ -101,8 +101,10 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
     slice      name, value;
     chr_status st = load(m, node_of(m, ino), &list);
     reader     r = reader_of(buf_slice(&list));
-    while (st == CHR_OK && next_xattr(&r, &name, &value))
+    while (st == CHR_OK && next_xattr(&r, &name, &value)) {
+        if (fuse_req_ctx(req)->uid != 0 && slice_has_prefix(name, chr_str("trusted."))) continue;
         if (!buf_append_slice(&names, name) || !buf_append_byte(&names, 0)) st = chr_nomem();
+    }
     if (st != CHR_OK)
         fuse_reply_err(req, fs_errno(st));
     else if (size == 0)

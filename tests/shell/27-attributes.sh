@@ -186,6 +186,12 @@ assert mode("set") == 0o777
 os.chmod("set", 0o6777)
 assert as_user(1000, lambda: os.truncate("set", 0)) == 0
 assert mode("set") == 0o777
+os.chmod("set", 0o6777)
+assert as_user(1000, lambda: write("set", flags=os.O_WRONLY | os.O_TRUNC)) == 0
+assert mode("set") == 0o777
+os.setxattr("set", "trusted.x", b""), os.setxattr("set", "user.x", b"")
+assert sorted(os.listxattr("set")) == ["trusted.x", "user.x"]
+assert as_user(1000, lambda: os._exit(len(os.listxattr("set")))) == 1
 os.chmod("set", 0o6755), os.chown("set", 1000, 1000)
 assert mode("set") == 0o755
 assert as_user(1001, lambda: write("set")) == errno.EACCES

@@ -24,6 +24,7 @@ NOREPLACE, EXCHANGE = 1, 2
 KEEP, PUNCH, ZERO = 1, 2, 16
 XATTRS = ["user.one", "user.two", "trusted.three", "security.four", "user.five"]
 FDS_MAX = 12
+OTHER = 1000    # root lets this user and group do some of the calls
 FAR = 18 << 20    # beyond what an unlinked file may take in memory
 PAGE = mmap.PAGESIZE
 
@@ -112,6 +113,7 @@ class Trees:
         self.log = collections.deque(maxlen=40)
         self.calls = collections.Counter()
         self.succeeded = collections.Counter()
+        self.is_root = os.geteuid() == 0
         self.calls_at = {name[3:]: getattr(self, name) for name in dir(self) if name.startswith("do_")}
 
     # ---- what calls are made with ----
@@ -149,11 +151,18 @@ class Trees:
     def both(self, text, call):
         """call(side) on either; what they return or the errno must be the same. Returns that, or None for an error."""
         results = []
+        if as_other := self.is_root and self.rng.random() < 0.3:
+            text = "%s as user %d" % (text, OTHER)
         for side in (0, 1):
+            if as_other:
+                os.setegid(OTHER), os.seteuid(OTHER)
             try:
                 results.append(("returns", call(side)))
             except OSError as e:
                 results.append(("fails with", errno.errorcode[e.errno]))
+            finally:
+                if as_other:
+                    os.seteuid(0), os.setegid(0)
         self.log.append("%s %s %s" % (text, results[1][0], brief(results[1][1], 60)))
         if results[0] != results[1]:
             self.fail("%s: in the mount it %s %s, elsewhere it %s %s" % (
@@ -340,7 +349,7 @@ class Trees:
 
     def do_chown(self):
         uid, gid = self.rng.choice((0, -1, 1000)), self.rng.choice((0, -1, 50))
-        if os.geteuid() == 0:
+        if self.is_root:
             self.on_path("lchown(%d, %d)" % (uid, gid), lambda path: os.lchown(path, uid, gid))
 
     def do_utime(self):
@@ -379,6 +388,10 @@ class Trees:
 
     def run(self, seconds):
         os.umask(0)
+        if self.is_root:
+            os.setgroups([])
+            for root in self.roots:
+                os.chmod(root, 0o777)
         often = ["open"] * 8 + ["close"] * 4 + ["write", "pwrite", "read", "pread", "rename", "unlink", "mkdir"] * 3
         calls = sorted(self.calls_at) + often
         end, count = time.monotonic() + seconds, 0
