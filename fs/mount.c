@@ -218,6 +218,17 @@ fail:
     return st;
 }
 
+/* Nothing is left to unmount, though libfuse cannot know: while somebody has a file open there, the kernel's end of the device lives.
+ * It would unmount whatever is at the path by now, and complain. A pipe that nobody reads looks like a device that is gone. */
+static void close_device(mount *m)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) return;
+    close(ends[0]);
+    (void)dup2(ends[1], fuse_session_fd(m->session));
+    close(ends[1]);
+}
+
 void mount_stop(mount *m)
 {
     atomic_store(&m->stopping, true);
@@ -228,10 +239,9 @@ void mount_stop(mount *m)
                  chr_message());
     pthread_mutex_unlock(&m->mu);
     pthread_rwlock_unlock(&m->barrier);
-    /* Lazily, so that it also works while somebody is in there. */
-    (void)detach_mount(m->mount_point);
-    uint64_t one = 1;
-    ssize_t  ignored = write(m->stop_fd, &one, sizeof one); /* it cannot be full */
+    /* Lazily, so that it also works while somebody is in there. */ bool detached = detach_mount(m->mount_point);
+    uint64_t                                                             one = 1;
+    ssize_t ignored = write(m->stop_fd, &one, sizeof one); /* it cannot be full */
     (void)ignored;
     for (unsigned i = 0; i < m->n_threads; i++) pthread_join(m->threads[i], NULL);
     invalidate_stop(m);
@@ -239,6 +249,7 @@ void mount_stop(mount *m)
     (void)files_flush_all(m);
     pthread_mutex_unlock(&m->mu);
     if (!m->options.read_only) remove_leftovers(m);
+    if (detached) close_device(m);
     fuse_session_unmount(m->session);
     mount_free(m);
 }

@@ -164,5 +164,6 @@ exec 5<>"$MNT/old"
 rm "$MNT/old"
 assert_contains "$(redis --scan --pattern '.chronos*')" '.chronos/unlinked/' "where an unlinked file lives"
 stop_server
+assert_not_contains "$(cat "$LOG")" 'fuse:' "the log of a server that ended while a file was open"
 exec 5>&-
 assert_eq "$("$CHRONOS" ls --dir "$DIR" .chronos 2>&1)" '' "what is left of unlinked files after the end"
