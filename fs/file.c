@@ -26,6 +26,7 @@ chr_status file_load(mount *m, node *n)
     chr_status st = store_stat(m->store, NULL, OBJECT_KEY, buf_slice(&n->key), &n->meta, NULL);
     n->loaded = st == CHR_OK;
     n->in_store = st == CHR_OK;
+    if (st == CHR_NOT_FOUND) n->meta.size = n->meta.expire_ms = 0;
     n->base = n->meta.size;
     return st == CHR_OK && (S_ISCHR(n->meta.mode) || S_ISBLK(n->meta.mode)) ? load_device(m, n) : st;
 }
@@ -336,6 +337,15 @@ static chr_status stage(txn *t, node *n, slice key)
     return st == CHR_OK ? txn_set_meta(t, OBJECT_KEY, key, &n->meta) : st;
 }
 
+/* Another door deleted the key, or it has expired, under changes to what is gone now: they are gone with it, as if they had been
+ * made before. Who had written the file whole has made it anew instead. */
+static void lose(mount *m, node *n)
+{
+    file_forget_dirty(m, n);
+    n->in_store = n->loaded = false;
+    n->base = n->meta.size = 0;
+}
+
 chr_status file_flush(mount *m, node *n, uint64_t *seq)
 {
     uint64_t own = 0;
@@ -346,9 +356,18 @@ chr_status file_flush(mount *m, node *n, uint64_t *seq)
     if (!t) return CHR_NO_MEMORY;
     txn_set_origin(t, m);
     object_meta now;
-    if (txn_stat(t, OBJECT_KEY, key, &now) == CHR_OK)
-        n->meta.expire_ms = n->in_store ? now.expire_ms : n->meta.expire_ms;
-    chr_status st = stage(t, n, key);
+    chr_status  st = txn_stat(t, OBJECT_KEY, key, &now);
+    if (st == CHR_NOT_FOUND && n->in_store) {
+        n->meta.expire_ms = 0;
+        if (n->base) {
+            txn_abort(t);
+            lose(m, n);
+            return CHR_OK;
+        }
+    } else if (st == CHR_OK && n->in_store) {
+        n->meta.expire_ms = now.expire_ms;
+    }
+    st = stage(t, n, key);
     if (st == CHR_OK)
         st = txn_commit(t, &own);
     else

@@ -233,6 +233,58 @@ static void attributes_are_kept(void **state)
     assert_int_equal(errno, EINVAL);
 }
 
+static void delete_key(const fixture *f, const char *key)
+{
+    slice    k = chr_str(key);
+    uint64_t seq;
+    txn     *t = txn_begin(f->s, &k, 1);
+    assert_non_null(t);
+    assert_int_equal(txn_delete(t, OBJECT_KEY, k, NULL), CHR_OK);
+    assert_int_equal(txn_commit(t, &seq), CHR_OK);
+    assert_int_equal(store_wait(f->s, seq), CHR_OK);
+}
+
+static void set_expiring(const fixture *f, const char *key, const char *value, int64_t milliseconds)
+{
+    slice       k = chr_str(key);
+    object_meta meta = object_meta_default(f->s, 0);
+    uint64_t    seq;
+    meta.expire_ms = (uint64_t)(store_now_ms(f->s) + milliseconds);
+    assert_int_equal(store_put(f->s, k, &meta, chr_str(value), &seq), CHR_OK);
+    assert_int_equal(store_wait(f->s, seq), CHR_OK);
+}
+
+/* Deleting a key through another door while it is written: as if before, or after, but never the one half of each. */
+static void a_key_may_go_while_its_file_is_written(void **state)
+{
+    fixture *f = *state;
+    for (int expires = 0; expires <= 1; expires++)
+        for (int whole = 0; whole <= 1; whole++) {
+            set_key(f, "k", "old value");
+            int fd = open("k", O_RDWR | O_CLOEXEC | (whole ? O_TRUNC : 0));
+            assert_true(fd >= 0);
+            assert_int_equal(pwrite(fd, "new", 3, whole ? 0 : 9), 3);
+            if (expires) set_expiring(f, "k", "old value", 1);
+            if (expires)
+                while (store_stat(f->s, NULL, OBJECT_KEY, chr_str("k"), NULL, NULL) != CHR_NOT_FOUND) usleep(10000);
+            else
+                delete_key(f, "k");
+            assert_int_equal(close(fd), 0);
+            assert_key(f, "k", whole ? "new" : NULL);
+            if (whole)
+                assert_file("k", "new");
+            else
+                assert_int_equal(access("k", F_OK), -1);
+        }
+    /* Written only after it went: there is nothing of the old value. */
+    set_key(f, "k", "old value");
+    int fd = open("k", O_WRONLY | O_CLOEXEC);
+    delete_key(f, "k");
+    assert_int_equal(pwrite(fd, "new", 3, 0), 3);
+    assert_int_equal(close(fd), 0);
+    assert_key(f, "k", "new");
+}
+
 static int exchange(const char *a, const char *b) { return renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE); }
 
 static void two_names_may_be_exchanged(void **state)
@@ -315,6 +367,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_listing_shows_each_name_once, setup, teardown),
         cmocka_unit_test_setup_teardown(files_may_be_sparse_and_cut_and_patched, setup, teardown),
         cmocka_unit_test_setup_teardown(attributes_are_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_key_may_go_while_its_file_is_written, setup, teardown),
         cmocka_unit_test_setup_teardown(two_names_may_be_exchanged, setup, teardown),
         cmocka_unit_test_setup_teardown(a_mount_point_must_be_an_empty_directory, setup, teardown),
     };
