@@ -226,7 +226,7 @@ static chr_status hide(mount *m, node *n)
     chr_status st = name_hidden(m, &n->key);
     if (st != CHR_OK) return st;
     n->in_store = true;
-    return file_flush(m, n, NULL);
+    return file_flush(m, n);
 }
 
 chr_status file_write(mount *m, node *n, uint64_t offset, slice data)
@@ -244,7 +244,7 @@ chr_status file_write(mount *m, node *n, uint64_t offset, slice data)
     touch(m, n);
     n->meta.has_attrs = true;
     if (n->unlinked && !n->in_store) return n->dirty_bytes > UNLINKED_IN_MEMORY ? hide(m, n) : CHR_OK;
-    if (n->dirty_bytes > FILE_DIRTY_MAX || m->dirty_bytes > ALL_DIRTY_MAX) return file_flush(m, n, NULL);
+    if (n->dirty_bytes > FILE_DIRTY_MAX || m->dirty_bytes > ALL_DIRTY_MAX) return file_flush(m, n);
     return CHR_OK;
 }
 
@@ -268,7 +268,7 @@ chr_status file_truncate(mount *m, node *n, uint64_t size)
 static chr_status punch_stored(mount *m, node *n, uint64_t offset, uint64_t len)
 {
     slice      key = buf_slice(&n->key);
-    chr_status st = file_flush(m, n, NULL);
+    chr_status st = file_flush(m, n);
     if (st != CHR_OK) return st;
     txn *t = txn_begin(m->store, &key, 1);
     if (!t) return CHR_NO_MEMORY;
@@ -346,10 +346,8 @@ static void lose(mount *m, node *n)
     n->base = n->meta.size = 0;
 }
 
-chr_status file_flush(mount *m, node *n, uint64_t *seq)
+chr_status file_flush(mount *m, node *n)
 {
-    uint64_t own = 0;
-    if (seq) *seq = 0;
     if (!n->dirty || (n->unlinked && !n->in_store)) return CHR_OK;
     slice key = buf_slice(&n->key);
     txn  *t = txn_begin(m->store, &key, 1);
@@ -369,7 +367,7 @@ chr_status file_flush(mount *m, node *n, uint64_t *seq)
     }
     st = stage(t, n, key);
     if (st == CHR_OK)
-        st = txn_commit(t, &own);
+        st = txn_commit(t, NULL);
     else
         txn_abort(t);
     if (st != CHR_OK) return st;
@@ -377,8 +375,14 @@ chr_status file_flush(mount *m, node *n, uint64_t *seq)
     n->in_store = n->loaded = true;
     n->base = n->meta.size;
     n->xattrs.len = 0;
-    if (seq) *seq = own;
     return CHR_OK;
+}
+
+chr_status file_commit(mount *m, node *n)
+{
+    chr_status st = file_flush(m, n);
+    /* Not only its own batch, if there is one: a file too big for memory was flushed before. */
+    return st == CHR_OK ? db_wait_written(store_db(m->store), db_last_seq(store_db(m->store))) : st;
 }
 
 chr_status files_flush_all(mount *m)
@@ -387,7 +391,7 @@ chr_status files_flush_all(mount *m)
     node      *next;
     for (node *n = m->dirty; n; n = next) {
         next = n->next_dirty;
-        chr_status st = file_flush(m, n, NULL);
+        chr_status st = file_flush(m, n);
         if (st != CHR_OK) worst = st;
     }
     return worst;

@@ -165,8 +165,9 @@ chr_status file_punch(mount *m, node *n, uint64_t offset, uint64_t len);
 /* The next run of bytes at or after `offset` that are not a hole; *start = *end = the size if there is none. A run may be
  * told in pieces. */
 chr_status file_data(mount *m, node *n, uint64_t offset, uint64_t *start, uint64_t *end);
-/* Everything to the store, as one batch; *seq to wait for (0: there was nothing). */
-chr_status file_flush(mount *m, node *n, uint64_t *seq);
+chr_status file_flush(mount *m, node *n); /* everything to the store, as one batch */
+/* The same; returns once all that was ever flushed of the file survives the process. */
+chr_status file_commit(mount *m, node *n);
 void       file_mark_dirty(mount *m, node *n);
 void       file_forget_dirty(mount *m, node *n);
 /* Before its key goes away: its contents stay for those who have it open. *hidden goes to file_move_hidden in the transaction

@@ -126,6 +126,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int se
     mount     *m = fs_begin(req);
     node      *n = node_of(m, ino);
     chr_status st = n ? CHR_OK : CHR_NOT_FOUND;
+    bool       was_dirty = n && n->dirty;
     bool       rest = set != FUSE_SET_ATTR_SIZE; /* even if it is nothing, it is a change */
     if (st == CHR_OK && (n->kind == NODE_CONTROL_DIR || n->kind == NODE_CONTROL_FILE))
         st = CHR_OK; /* as > does; it changes nothing */
@@ -147,7 +148,8 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int se
             st = commit_meta(m, OBJECT_KEY, buf_slice(&n->key), attr, set);
             if (st == CHR_OK) st = file_load(m, n);
         }
-        if (st == CHR_OK && (set & FUSE_SET_ATTR_SIZE) && !fi && n->opens == 0) st = file_flush(m, n, NULL);
+        /* Half of what is being written must not be seen; but a file that is closed may be released a little later. */
+        if (st == CHR_OK && (set & FUSE_SET_ATTR_SIZE) && !fi && (n->opens == 0 || !was_dirty)) st = file_commit(m, n);
     }
     if (st == CHR_OK)
         reply_attr(m, req, n);

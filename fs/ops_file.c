@@ -125,7 +125,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, s
 
 static chr_status make_durable(mount *m, node *n)
 {
-    chr_status st = file_flush(m, n, NULL);
+    chr_status st = file_flush(m, n);
     return st == CHR_OK ? db_wait_durable(store_db(m->store), db_last_seq(store_db(m->store))) : st;
 }
 
@@ -138,7 +138,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
     if (st == CHR_OK) st = file_write(m, n, (uint64_t)offset, chr_bytes(data, size));
     if (st == CHR_OK && (fi->flags & (O_SYNC | O_DSYNC))) st = make_durable(m, n);
     /* Pages of a mapping come back after the file was closed: nobody else would write them out. */
-    if (st == CHR_OK && (fi->writepage || n->opens == 0)) st = file_flush(m, n, NULL);
+    if (st == CHR_OK && (fi->writepage || n->opens == 0)) st = file_flush(m, n);
     if (st == CHR_OK)
         fuse_reply_write(req, size);
     else
@@ -152,9 +152,7 @@ static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     (void)fi;
     mount     *m = fs_begin(req);
     node      *n = node_of(m, ino);
-    uint64_t   seq = 0;
-    chr_status st = n && n->kind == NODE_FILE ? file_flush(m, n, &seq) : CHR_OK;
-    if (st == CHR_OK && seq) st = db_wait_written(store_db(m->store), seq);
+    chr_status st = n && n->kind == NODE_FILE ? file_commit(m, n) : CHR_OK;
     fuse_reply_err(req, st == CHR_OK ? 0 : fs_errno(st));
     fs_end(m);
 }
@@ -165,8 +163,7 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
     (void)fi;
     mount     *m = fs_begin(req);
     node      *n = node_of(m, ino);
-    uint64_t   seq = 0;
-    chr_status st = n && n->kind == NODE_FILE ? file_flush(m, n, &seq) : CHR_OK;
+    chr_status st = n && n->kind == NODE_FILE ? file_flush(m, n) : CHR_OK;
     uint64_t   last = db_last_seq(store_db(m->store)); /* what was flushed before counts too */
     pthread_mutex_unlock(&m->mu);                      /* others need not wait for the disk */
     if (st == CHR_OK) st = db_wait_durable(store_db(m->store), last);
@@ -183,7 +180,7 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     if (n) {
         if (n->opens) n->opens--;
         if (n->kind == NODE_FILE && n->opens == 0)
-            (void)file_flush(m, n, NULL); /* flush has reported what there was to report */
+            (void)file_flush(m, n); /* flush has reported what there was to report */
         node_release(m, n);
     }
     fuse_reply_err(req, 0);

@@ -25,7 +25,6 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
     mount     *m = fs_begin(req);
     node      *p = node_of(m, parent), *n = NULL;
     buf        key = { 0 };
-    uint64_t   seq = 0;
     bool       partial;
     chr_status st = p && p->kind == NODE_DIR ? node_lookup(m, p, name, &n) : no_such_directory();
     int        error = st == CHR_OK ? EEXIST : st == CHR_NOT_FOUND ? 0 : fs_errno(st);
@@ -40,8 +39,7 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
             seen_add(m, buf_slice(&n->key));
             file_mark_dirty(m, n);
             if (S_ISCHR(mode) || S_ISBLK(mode)) st = write_device(m, n, rdev); /* the kernel has asked who may */
-            if (st == CHR_OK) st = file_flush(m, n, &seq);
-            if (st == CHR_OK && seq) st = db_wait_written(store_db(m->store), seq);
+            if (st == CHR_OK) st = file_commit(m, n);
             if (st == CHR_OK) {
                 dir_touch(m, p);
             } else if (n->dirty) { /* it did not come to be */

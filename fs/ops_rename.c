@@ -8,7 +8,7 @@
 static chr_status flush_below(mount *m, const node *dir)
 {
     for (node *c = dir->children; c; c = c->next_child) {
-        chr_status st = c->kind == NODE_FILE ? file_flush(m, c, NULL) : flush_below(m, c);
+        chr_status st = c->kind == NODE_FILE ? file_flush(m, c) : flush_below(m, c);
         if (st != CHR_OK) return st;
     }
     return CHR_OK;
@@ -158,7 +158,7 @@ static int rename_file(mount *m, node *n, node *to_parent, const char *to_name, 
     chr_status st = self ? (buf_set(&to, dir_key(to_parent)) ? CHR_OK : chr_nomem())
                          : node_key(to_parent, to_name, false, &to, &partial);
     /* What is not in the store yet goes there first, so that the rename is one step for everybody. */
-    if (st == CHR_OK) st = file_flush(m, n, NULL);
+    if (st == CHR_OK) st = file_flush(m, n);
     if (st == CHR_OK && target) st = file_keep_contents(m, target, &hidden);
     if (st == CHR_OK) {
         slice keys[4] = { buf_slice(&n->key), buf_slice(&to), dir_key(from_parent), buf_slice(&hidden) };
@@ -245,10 +245,7 @@ static chr_status exchange_keys(mount *m, const node *a, const node *b, slice be
     return st;
 }
 
-static chr_status flush_node(mount *m, node *n)
-{
-    return n->kind == NODE_DIR ? flush_below(m, n) : file_flush(m, n, NULL);
-}
+static chr_status flush_node(mount *m, node *n) { return n->kind == NODE_DIR ? flush_below(m, n) : file_flush(m, n); }
 
 static chr_status rekey(mount *m, node *n, slice to, slice from)
 {
