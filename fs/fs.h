@@ -179,6 +179,8 @@ chr_status files_flush_all(mount *m);
 /* ---- invalidate.c ---- */
 chr_status invalidate_start(mount *m);
 void       invalidate_stop(mount *m);
+/* Soon, the kernel will forget what it knows of the file. */
+void invalidate_file(mount *m, const node *n);
 
 void   fs_init_ops(struct fuse_lowlevel_ops *ops);
 void   ops_attr_init(struct fuse_lowlevel_ops *ops);

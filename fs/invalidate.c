@@ -27,16 +27,13 @@ static bool may_be_known(const mount *m, slice key)
     return false;
 }
 
-static bool on_change(void *arg, const change *c)
+/* `seq` 0: nobody waits for it. */
+static bool queue(mount *m, change_kind kind, slice key, uint64_t seq)
 {
-    mount *m = arg;
-    if (c->origin == m) return false;
-    if (c->kind != CHANGE_RANGE && !may_be_known(m, c->key)) return false;
-    size_t          len = c->kind == CHANGE_RANGE ? 0 : c->key.len;
-    struct pending *p = malloc(sizeof *p + len + 1);
+    struct pending *p = malloc(sizeof *p + key.len + 1);
     if (!p) return false; /* the caches' day of life is then the bound */
-    *p = (struct pending){ .kind = c->kind, .seq = c->seq, .len = len };
-    if (len) memcpy(p->key, c->key.data, len);
+    *p = (struct pending){ .kind = kind, .seq = seq, .len = key.len };
+    if (key.len) memcpy(p->key, key.data, key.len);
     pthread_mutex_lock(&m->queue_mu);
     *m->queue_last = p;
     m->queue_last = &p->next;
@@ -44,6 +41,16 @@ static bool on_change(void *arg, const change *c)
     pthread_mutex_unlock(&m->queue_mu);
     return true;
 }
+
+static bool on_change(void *arg, const change *c)
+{
+    mount *m = arg;
+    if (c->origin == m) return false;
+    if (c->kind == CHANGE_RANGE) return queue(m, c->kind, chr_bytes(NULL, 0), c->seq);
+    return may_be_known(m, c->key) && queue(m, c->kind, c->key, c->seq);
+}
+
+void invalidate_file(mount *m, const node *n) { (void)queue(m, CHANGE_PUT, buf_slice(&n->key), 0); }
 
 /* What to tell the kernel, gathered under mu and told without it. */
 typedef struct notice {
@@ -142,7 +149,7 @@ static void invalidate(mount *m, struct pending *first)
     free(l.at);
     while (first) {
         struct pending *next = first->next;
-        store_watch_settled(m->watch, first->seq);
+        if (first->seq) store_watch_settled(m->watch, first->seq);
         free(first);
         first = next;
     }

@@ -134,8 +134,18 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
 {
     mount     *m = fs_begin(req);
     node      *n = node_of(m, ino);
+    uint64_t   at = (uint64_t)offset;
     chr_status st = n && n->kind == NODE_FILE ? CHR_OK : CHR_NOT_FOUND;
-    if (st == CHR_OK) st = file_write(m, n, (uint64_t)offset, chr_bytes(data, size));
+    if (st == CHR_OK && (fi->flags & O_APPEND) && !fi->writepage) {
+        /* The end may have moved through another door. The kernel then has these bytes in the wrong place. */ st =
+            file_refresh(m, n);
+        if (st == CHR_NOT_FOUND) st = CHR_OK; /* the whole file is gone */
+        if (st == CHR_OK && at != n->meta.size) {
+            at = n->meta.size;
+            invalidate_file(m, n);
+        }
+    }
+    if (st == CHR_OK) st = file_write(m, n, at, chr_bytes(data, size));
     if (st == CHR_OK && (fi->flags & (O_SYNC | O_DSYNC))) st = make_durable(m, n);
     /* Pages of a mapping come back after the file was closed: nobody else would write them out. */
     if (st == CHR_OK && (fi->writepage || n->opens == 0)) st = file_flush(m, n);

@@ -285,6 +285,27 @@ static void a_key_may_go_while_its_file_is_written(void **state)
     assert_key(f, "k", "new");
 }
 
+static void what_is_appended_goes_to_the_end_wherever_that_is_now(void **state)
+{
+    fixture *f = *state;
+    set_key(f, "log", "1234");
+    int fd = open("log", O_WRONLY | O_APPEND | O_CLOEXEC);
+    assert_int_equal(write(fd, "a", 1), 1);
+    assert_int_equal(fsync(fd), 0);
+    set_key(f, "log", "1234a567890");
+    assert_int_equal(write(fd, "b", 1), 1);
+    assert_int_equal(fsync(fd), 0);
+    assert_key(f, "log", "1234a567890b");
+    set_key(f, "log", "short");
+    assert_int_equal(write(fd, "c", 1), 1);
+    assert_int_equal(fsync(fd), 0);
+    assert_key(f, "log", "shortc");
+    delete_key(f, "log");
+    assert_int_equal(write(fd, "d", 1), 1);
+    assert_int_equal(close(fd), 0);
+    assert_key(f, "log", "d");
+}
+
 static int exchange(const char *a, const char *b) { return renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE); }
 
 static void two_names_may_be_exchanged(void **state)
@@ -368,6 +389,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(files_may_be_sparse_and_cut_and_patched, setup, teardown),
         cmocka_unit_test_setup_teardown(attributes_are_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(a_key_may_go_while_its_file_is_written, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_appended_goes_to_the_end_wherever_that_is_now, setup, teardown),
         cmocka_unit_test_setup_teardown(two_names_may_be_exchanged, setup, teardown),
         cmocka_unit_test_setup_teardown(a_mount_point_must_be_an_empty_directory, setup, teardown),
     };
