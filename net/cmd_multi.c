@@ -237,7 +237,7 @@ static bool prepare(const transaction *t, execution *e)
     for (size_t i = 0; i < t->n_commands; i++) {
         const queued  *q = &t->commands[i];
         const command *c = q->command;
-        e->slow = e->slow || c->flags & CMD_SLOW;
+        e->slow = e->slow || c->flags & CMD_SLOW || c->run == cmd_publish; /* which must not run twice, see run_all */
         if (c->first_key == 0) {
             e->all = e->all || c->flags & CMD_WRITE;
             continue;

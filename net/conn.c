@@ -69,6 +69,10 @@ conn *conn_new(reactor *r, int fd, tls *with)
 
 void conn_free(conn *c)
 {
+    for (delivery *d; (d = c->kept);) {
+        c->kept = d->next;
+        pubsub_drop(d);
+    }
     if (c->job) job_free(c->job);
     tls_stream_free(c->tls);
     chr_buf_free(&c->in);
@@ -241,6 +245,26 @@ static bool subscriber_keeps_up(conn *c)
     return now - c->over_soft_ms <= (int64_t)s->pubsub_soft_seconds * 1000;
 }
 
+bool conn_keeps_for_later(conn *c, delivery *d)
+{
+    if (c->dead || !c->job || !c->job->noted) return false;
+    d->next = NULL;
+    if (c->kept)
+        c->kept_last->next = d;
+    else
+        c->kept = d;
+    c->kept_last = d;
+    return true;
+}
+
+static void deliver_kept(conn *c)
+{
+    for (delivery *d; !c->job && (d = c->kept);) {
+        c->kept = d->next;
+        pubsub_deliver(d);
+    }
+}
+
 void conn_push(conn *c, slice kind, slice pattern, slice channel, slice payload, uint64_t seq)
 {
     request r = { .server = c->reactor->server, .session = &c->session, .out = &c->out };
@@ -407,6 +431,7 @@ void conn_finish_job(conn *c, job *j)
         return;
     }
     job_free(j);
+    deliver_kept(c);
 }
 
 /* What is parked goes on when there is room. */
@@ -420,6 +445,7 @@ static void resume_job(conn *c)
     }
     job_free(c->job);
     c->job = NULL;
+    deliver_kept(c);
 }
 
 /* Parses and runs what has come. False: dead. */

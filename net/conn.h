@@ -10,9 +10,10 @@
 
 #include <stdatomic.h>
 
-typedef struct reactor reactor;
-typedef struct job     job;
-typedef struct conn    conn;
+typedef struct reactor  reactor;
+typedef struct job      job;
+typedef struct conn     conn;
+typedef struct delivery delivery;
 
 enum {
     IN_FIRST = 16 * 1024,              /* bytes of a receive buffer that is kept between commands */
@@ -56,9 +57,10 @@ struct conn {
     atomic_bool unwanted;         /* to be closed, says CLIENT KILL */
 
     /* Of subscribers: */
-    _Atomic(size_t) inbox_bytes; /* published to it and not yet taken by its reactor */
-    atomic_bool     overrun;     /* it was too slow; to be closed */
-    bool            touched;     /* in a list of those that got something in this turn */
+    _Atomic(size_t) inbox_bytes;      /* published to it and not yet taken by its reactor */
+    atomic_bool     overrun;          /* it was too slow; to be closed */
+    delivery       *kept, *kept_last; /* what came in the middle of a reply */
+    bool            touched;          /* in a list of those that got something in this turn */
     conn           *touched_next;
     int64_t         over_soft_ms; /* since when its unsent bytes have been over the soft limit; 0: they are not */
 };
@@ -70,6 +72,8 @@ void conn_turn(conn *c, uint32_t events);
 /* Takes the job over, which has come back from its worker. */
 void conn_finish_job(conn *c, job *j);
 /* Appends what was published, which depends on `seq`; the connection then wants a turn. */
+/* True: a reply is half said, so the message is kept, and delivered when it is whole. */
+bool                conn_keeps_for_later(conn *c, delivery *d);
 void                conn_push(conn *c, slice kind, slice pattern, slice channel, slice payload, uint64_t seq);
 void                conn_retire(conn *c); /* out of the list of the reactor and without a job; bury frees it */
 void                conn_free(conn *c);

@@ -278,13 +278,19 @@ int64_t pubsub_publish(pubsub *p, slice channel, slice payload, uint64_t seq)
     return what.receivers;
 }
 
+void pubsub_drop(delivery *d)
+{
+    atomic_fetch_sub(&d->to->inbox_bytes, message_bytes(d->message));
+    message_release(d->message);
+    free(d);
+}
+
 void pubsub_deliver(delivery *d)
 {
-    message *m = d->message;
-    atomic_fetch_sub(&d->to->inbox_bytes, message_bytes(m));
+    const message *m = d->message;
+    if (conn_keeps_for_later(d->to, d)) return;
     conn_push(d->to, chr_str(m->pattern.data ? "pmessage" : "message"), m->pattern, m->channel, m->payload, m->seq);
-    message_release(m);
-    free(d);
+    pubsub_drop(d);
 }
 
 /* ---- asking ---- */

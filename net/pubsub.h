@@ -49,6 +49,7 @@ static inline bool pubsub_is_bound(const session *s)
 int64_t pubsub_publish(pubsub *p, slice channel, slice payload, uint64_t seq);
 /* By the reactor: hands it to the connection, if that lives, and frees it. */
 void   pubsub_deliver(delivery *d);
+void   pubsub_drop(delivery *d);                                      /* undelivered */
 void   pubsub_each_channel(pubsub *p, pubsub_name_fn *fn, void *arg); /* with mu held: it must not call anything here */
 size_t pubsub_subscribers(pubsub *p, slice channel);
 

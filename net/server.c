@@ -266,12 +266,16 @@ static void wake_held(reactor *r)
 /* Nothing is published to the dead any more, but something may be on its way. */
 static void bury(reactor *r)
 {
-    if (r->dead) take_published(r);
-    while (r->dead) {
-        conn *c = r->dead;
-        r->dead = c->next;
-        conn_free(c);
+    /* The inbox may have messages for them until they have left; taking those may add to the dead. */
+    for (conn *gone; (gone = r->dead);) {
+        r->dead = NULL;
+        take_published(r);
+        for (conn *next; gone; gone = next) {
+            next = gone->next;
+            conn_free(gone);
+        }
     }
+    if (r->held) store_request_ack(r->server->store); /* commands may have run just now */
 }
 
 /* Returns after how many milliseconds there must be another.

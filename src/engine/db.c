@@ -87,10 +87,15 @@ static void roll_manifest(db *d, const version *v, uint64_t log_no, uint64_t flu
     manifest *next;
     uint64_t  old_no = manifest_no(d->manifest);
     if (manifest_bytes(d->manifest) < MANIFEST_ROLL_BYTES) return;
-    chr_status st = manifest_create(d->env, d->dir, db_new_file_no(d), v, log_no, flushed_seq, &next);
+    uint64_t   no = db_new_file_no(d);
+    chr_status st = manifest_create(d->env, d->dir, no, v, log_no, flushed_seq, &next);
     if (!chr_ok(st)) {
         log_line(LOG_WARN, "engine", "could not begin a new manifest", "reason=\"%s\"", chr_message());
-        if (retry_manifest(st)) return;
+        if (retry_manifest(st)) { /* CURRENT does not name it */
+            file_path made = path_of(d->dir, FILE_MANIFEST, no);
+            (void)env_unlink(d->env, made.text);
+            return;
+        }
         d->manifest_failed = true;
         db_background_failed(d, st);
         return;
@@ -392,27 +397,43 @@ static chr_status make_dir(db *d)
     return st;
 }
 
+enum { THREADS = 4 };
+
+/* Ends the first `n` threads. */
+static void end_threads(db *d, size_t n)
+{
+    pthread_t ids[THREADS] = { d->flush_thread, d->compact_thread, d->sync_thread, d->scrub_thread };
+    pthread_mutex_lock(&d->mu);
+    d->closing = true;
+    pthread_cond_broadcast(&d->work);
+    pthread_cond_broadcast(&d->progress);
+    pthread_cond_broadcast(&d->scrub_ends);
+    pthread_mutex_unlock(&d->mu);
+    pthread_mutex_lock(&d->sync_mu);
+    d->sync_stop = true;
+    pthread_cond_broadcast(&d->sync_wanted);
+    pthread_mutex_unlock(&d->sync_mu);
+    for (size_t i = 0; i < n; i++) pthread_join(ids[i], NULL);
+}
+
 static chr_status start_threads(db *d)
 {
     struct {
         pthread_t *id;
         void *(*main)(void *);
         const char *name;
-    } threads[] = {
+    } threads[THREADS] = {
         { &d->flush_thread, db_flush_main, "chr-flush" },
         { &d->compact_thread, db_compact_main, "chr-compact" },
         { &d->sync_thread, db_sync_main, "chr-sync" },
         { &d->scrub_thread, db_scrub_main, "chr-scrub" },
     };
-    for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
+    for (size_t i = 0; i < THREADS; i++) {
         if (pthread_create(threads[i].id, NULL, threads[i].main, d) == 0) {
             pthread_setname_np(*threads[i].id, threads[i].name);
             continue;
         }
-        d->closing = d->sync_stop = true; /* none of them has anything to do yet */
-        pthread_cond_broadcast(&d->work);
-        pthread_cond_broadcast(&d->scrub_ends);
-        for (size_t k = 0; k < i; k++) pthread_join(*threads[k].id, NULL);
+        end_threads(d, i);
         return chr_fail(CHR_NO_MEMORY, "cannot start a thread");
     }
     d->threads_started = true;
@@ -495,31 +516,16 @@ fail:
     if (d->wal) (void)wal_close(d->wal);
     d->wal = NULL;
     db_free(d);
-    arena_trim();
     return st;
 }
 
 chr_status db_close(db *d)
 {
-    if (d->threads_started) {
-        pthread_mutex_lock(&d->mu);
-        d->closing = true;
-        pthread_cond_broadcast(&d->work);
-        pthread_cond_broadcast(&d->progress);
-        pthread_cond_broadcast(&d->scrub_ends);
-        pthread_mutex_unlock(&d->mu);
-        pthread_mutex_lock(&d->sync_mu);
-        d->sync_stop = true;
-        pthread_cond_broadcast(&d->sync_wanted);
-        pthread_mutex_unlock(&d->sync_mu);
-        pthread_join(d->flush_thread, NULL);
-        pthread_join(d->compact_thread, NULL);
-        pthread_join(d->sync_thread, NULL);
-        pthread_join(d->scrub_thread, NULL);
-    }
+    if (d->threads_started) end_threads(d, THREADS);
     assert(d->snapshots.next == &d->snapshots);
     chr_status st = d->wal ? wal_close(d->wal) : CHR_OK;
     d->wal = NULL;
     db_free(d);
+    arena_trim();
     return st;
 }

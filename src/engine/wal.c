@@ -154,7 +154,11 @@ static chr_status segment_create(wal *w, uint64_t no, uint64_t prev_no, segment 
     if (!chr_ok(st = env_size(s->file, &s->allocated))) goto remove;
     if (!chr_ok(st = env_sync(s->file))) goto remove;
     if (!chr_ok(st = env_rename(w->env, from.text, to.text))) goto remove;
-    if (!chr_ok(st = env_sync_dir(w->env, w->dir))) goto free_all;
+    if (!chr_ok(st = env_sync_dir(w->env, w->dir))) {
+        /* Nobody knows whether the name will be there. Another segment instead of this one would not fit to it. */
+        if (w->tail) st = wal_fail(w, st);
+        goto free_all;
+    }
     free(page);
     char *path = strdup(to.text); /* messages should name the file as it is called now */
     if (path) {
@@ -386,13 +390,14 @@ static void add_closed(wal *w, uint64_t no)
     pthread_mutex_unlock(&w->files_mu);
 }
 
-/* Sync leader. Takes sealed segments off the front that need no more I/O, or that are below `below`. */
+/* Sync leader. Takes sealed segments off the front that need no more I/O, or that are below `below`. After a failure nobody knows what
+ * of the others is on the disk. */
 static void reap(wal *w, uint64_t below)
 {
     pthread_mutex_lock(&w->write_mu);
     pthread_mutex_lock(&w->buf_mu);
     while (w->head->sealed && w->head->pending.len == 0 &&
-           (w->head->no < below || !atomic_load_explicit(&w->head->dirty, memory_order_acquire))) {
+           (w->head->no < below || (!w->failed && !atomic_load_explicit(&w->head->dirty, memory_order_acquire)))) {
         segment *s = w->head;
         w->head = s->next;
         if (s->last_seq > wal_synced(w)) atomic_store_explicit(&w->synced, s->last_seq, memory_order_release);

@@ -88,7 +88,7 @@ static chr_status posix_pwrite(env_file *f, const void *from, size_t len, uint64
  * A window of the file is mapped, and moves along with what is put. To store into a mapping may end the process with SIGBUS where
  * pwrite would fail with an error; that is ruled out as follows. The window never reaches beyond the end of the file. It is locked
  * into memory, so that nothing needs to be read in when it is stored into; locking itself fails with an error. And it is done
- * only on file systems that overwrite blocks in place, where storing needs no new space. Anywhere else put is pwrite. */
+ * only on ext4, which overwrites blocks in place, so that storing needs no new space (XFS may have shared them with a copy). Anywhere else put is pwrite. */
 
 static void drop_window(posix_file *f)
 {
@@ -99,7 +99,7 @@ static void drop_window(posix_file *f)
 static bool overwrites_in_place(int fd)
 {
     struct statfs s;
-    return fstatfs(fd, &s) == 0 && (s.f_type == EXT4_SUPER_MAGIC || s.f_type == XFS_SUPER_MAGIC);
+    return fstatfs(fd, &s) == 0 && s.f_type == EXT4_SUPER_MAGIC;
 }
 
 /* Makes the window begin near `offset`. False: there is none there, use pwrite. */
