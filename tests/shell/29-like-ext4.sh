@@ -18,7 +18,7 @@ echo "LIKE_SEED=$LIKE_SEED"
 like() { python "$ROOT/tests/shell/like_ext4.py" "$@"; }
 
 mkdir "$MNT/times" "$TMP/times"
-like times "$MNT/times" "$TMP/times"
+python "$ROOT/tests/shell/like_ext4_times.py" "$MNT/times" "$TMP/times"
 mkdir "$MNT/tree" "$TMP/tree"
 like tree "$LIKE_SEED" $((LIKE_SECONDS * 2 / 3)) "$MNT/tree" "$TMP/tree"
 like file "$LIKE_SEED" $((LIKE_SECONDS / 3)) "$MNT/file"
