@@ -53,8 +53,11 @@ chr_status db_flush_oldest(db *d)
     table_ref   *t = NULL;
     version_edit edit = { 0 };
     assert(v->n_mem > 1);
-    mem_ref   *oldest = v->mem[v->n_mem - 1];
-    chr_status st = db_failure(d); /* what the log could not keep must not come back as a table */
+    mem_ref *oldest = v->mem[v->n_mem - 1];
+    /* A table has only the newest version of a key. If the log then could not keep that one, it would be hidden, and the
+     * acknowledged version before it would be gone. */
+    chr_status st = db_wait(d, oldest->last_seq);
+    if (chr_ok(st)) st = db_failure(d);
     if (chr_ok(st)) st = flush_memtable(d, oldest, &t);
     if (chr_ok(st)) {
         edit.log_no = v->mem[v->n_mem - 2]->log_no;

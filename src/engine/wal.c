@@ -247,7 +247,9 @@ chr_status wal_new(env *e, const char *dir, uint64_t no, uint64_t prev_no, uint6
 
 chr_status wal_close(wal *w)
 {
-    chr_status st = wal_failure(w);
+    /* First the batches, so that the seal can say that they were durable: then damage to the last of them shows. */
+    chr_status st = wal_sync(w, w->appended);
+    if (chr_ok(st)) st = wal_failure(w);
     if (chr_ok(st)) {
         uint8_t none[8] = { 0 };
         pthread_mutex_lock(&w->buf_mu);
