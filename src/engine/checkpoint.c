@@ -38,9 +38,21 @@ static chr_status remove_file(void *arg, const char *name)
     return CHR_OK;
 }
 
+/* What the log of a store opened read-only holds is in memory only, and stays there: a checkpoint would lack it. */
+static chr_status check_flushed(db *d)
+{
+    view *v = db_view_take(d);
+    bool  flushed = memtable_entries(v->mem[0]->mem) == 0;
+    view_drop(v);
+    return flushed
+               ? CHR_OK
+               : chr_fail(CHR_READ_ONLY, "some of the store is only in its log, and it was opened read-only; open it "
+                                         "for writing to make a checkpoint");
+}
+
 chr_status db_checkpoint(db *d, const char *dir)
 {
-    chr_status st = d->read_only ? CHR_OK : db_flush(d);
+    chr_status st = d->read_only ? check_flushed(d) : db_flush(d);
     if (!chr_ok(st)) return st;
     if (!chr_ok(st = env_mkdir(d->env, dir)))
         return st == CHR_EXISTS ? chr_fail(CHR_EXISTS, "%s exists already; a checkpoint needs a new directory", dir)
@@ -61,6 +73,7 @@ chr_status db_checkpoint(db *d, const char *dir)
     if (chr_ok(st)) st = wal_new(d->env, dir, log_no, 0, seq, false, ignore_progress, NULL, &w);
     if (chr_ok(st)) st = wal_close(w);
     if (chr_ok(st)) st = manifest_create(d->env, dir, db_new_file_no(d), v->version, log_no, seq, &m);
+    if (chr_ok(st)) st = env_sync_parent(d->env, dir);
     manifest_free(m);
     view_drop(v);
     if (chr_ok(st)) return CHR_OK;

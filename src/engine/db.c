@@ -385,16 +385,7 @@ static chr_status make_dir(db *d)
 {
     chr_status st = env_mkdir(d->env, d->dir);
     if (st == CHR_EXISTS) return CHR_OK;
-    if (!chr_ok(st)) return st;
-    char *parent = strdup(d->dir);
-    if (!parent) return chr_nomem();
-    size_t len = strlen(parent);
-    while (len > 1 && parent[len - 1] == '/') parent[--len] = 0;
-    char *slash = strrchr(parent, '/');
-    if (slash) slash[slash == parent] = 0;
-    st = env_sync_dir(d->env, slash ? parent : ".");
-    free(parent);
-    return st;
+    return chr_ok(st) ? env_sync_parent(d->env, d->dir) : st;
 }
 
 enum { THREADS = 4 };

@@ -2,6 +2,7 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { READ_FILE_MAX = 1 << 30 }; /* logs with one huge batch are the largest files read whole */
 
@@ -42,4 +43,17 @@ chr_status env_replace_file(env *e, const char *dir, const char *name, slice con
     }
     st = env_sync_dir(e, dir);
     return chr_ok(st) ? CHR_OK : chr_fail(CHR_IO, "%s", chr_message());
+}
+
+chr_status env_sync_parent(env *e, const char *path)
+{
+    char *parent = strdup(path);
+    if (!parent) return chr_nomem();
+    size_t len = strlen(parent);
+    while (len > 1 && parent[len - 1] == '/') parent[--len] = 0;
+    char *slash = strrchr(parent, '/');
+    if (slash) slash[slash == parent] = 0;
+    chr_status st = env_sync_dir(e, slash ? parent : ".");
+    free(parent);
+    return st;
 }

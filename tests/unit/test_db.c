@@ -472,6 +472,57 @@ static void a_checkpoint_is_a_store_of_its_own(void **state)
     place_free(&p);
 }
 
+static void a_checkpoint_survives_a_power_cut(void **state)
+{
+    (void)state;
+    place      p = place_sim(7);
+    db_options o = small_options(&p), copy = o;
+    o.inline_work = copy.inline_work = true;
+    copy.dir = "/copy";
+    copy.chr.create_if_missing = false;
+    db *d = open_db(&o);
+    put(d, "a", "1");
+    assert_int_equal(db_checkpoint(d, "/copy"), CHR_OK);
+    env *left = env_sim_crash(p.e, 1, SIM_LOSE_ALL);
+    copy.env = left;
+    db *c = open_db(&copy);
+    assert_value(c, NULL, "a", "1");
+    assert_int_equal(db_close(c), CHR_OK);
+    env_sim_free(left);
+    assert_int_equal(db_close(d), CHR_OK);
+    place_free(&p);
+}
+
+static void a_checkpoint_of_a_read_only_store_lacks_nothing_or_is_refused(void **state)
+{
+    (void)state;
+    place      p = place_sim(7);
+    db_options o = small_options(&p), copy = o;
+    o.inline_work = copy.inline_work = true;
+    copy.dir = "/copy";
+    db *d = open_db(&o);
+    put(d, "a", "only in the log");
+    assert_int_equal(db_close(d), CHR_OK);
+    o.chr.read_only = true;
+    d = open_db(&o);
+    assert_int_equal(db_checkpoint(d, "/copy"), CHR_READ_ONLY);
+    assert_int_equal(env_mkdir(p.e, "/copy"), CHR_OK); /* it was not made */
+    assert_int_equal(env_rmdir(p.e, "/copy"), CHR_OK);
+    assert_int_equal(db_close(d), CHR_OK);
+
+    o.chr.read_only = false;
+    d = open_db(&o); /* moves it to a table */
+    assert_int_equal(db_close(d), CHR_OK);
+    o.chr.read_only = true;
+    d = open_db(&o);
+    assert_int_equal(db_checkpoint(d, "/copy"), CHR_OK);
+    db *c = open_db(&copy);
+    assert_value(c, NULL, "a", "only in the log");
+    assert_int_equal(db_close(c), CHR_OK);
+    assert_int_equal(db_close(d), CHR_OK);
+    place_free(&p);
+}
+
 /* ---- damage ---- */
 
 typedef struct findings {
@@ -805,6 +856,8 @@ int main(void)
         cmocka_unit_test(random_operations_agree_with_a_model_on_the_simulated_disk),
         cmocka_unit_test(random_operations_agree_with_a_model_on_the_real_disk_with_threads),
         cmocka_unit_test(a_checkpoint_is_a_store_of_its_own),
+        cmocka_unit_test(a_checkpoint_survives_a_power_cut),
+        cmocka_unit_test(a_checkpoint_of_a_read_only_store_lacks_nothing_or_is_refused),
         cmocka_unit_test(a_flipped_byte_in_a_block_is_reported_and_the_other_keys_still_answer),
         cmocka_unit_test(a_full_disk_refuses_writes_loses_nothing_and_lets_them_go_on_later),
         cmocka_unit_test(compaction_drops_what_the_object_layer_says_is_expired),
