@@ -384,8 +384,12 @@ out:
 static chr_status make_dir(db *d)
 {
     chr_status st = env_mkdir(d->env, d->dir);
-    if (st == CHR_EXISTS) return CHR_OK;
-    return chr_ok(st) ? env_sync_parent(d->env, d->dir) : st;
+    if (st != CHR_EXISTS) return chr_ok(st) ? env_sync_parent(d->env, d->dir) : st;
+    /* Somebody may have made it just now, or we before a failure. But its parent need not be ours to read. */
+    if (!chr_ok(env_sync_parent(d->env, d->dir)))
+        log_line(LOG_WARN, "engine", "a power cut may take the data directory if it is new", "reason=\"%s\"",
+                 chr_message());
+    return CHR_OK;
 }
 
 enum { THREADS = 4 };

@@ -730,6 +730,24 @@ static void survive(image *m, const inode *i, sim_loss loss, uint64_t *random)
     }
 }
 
+/* What lies in a directory whose own name is lost is lost with it. */
+static void drop_unreachable(name_set *names)
+{
+    for (size_t i = 0; i < names->n;) {
+        char  *parent = must(strdup(names->at[i].path));
+        size_t n = dir_len(parent);
+        parent[n] = 0;
+        bool reachable = n == 0 || find(names, parent);
+        free(parent);
+        if (reachable) {
+            i++;
+            continue;
+        }
+        set_remove(names, names->at[i].path);
+        i = 0; /* it may have been a directory */
+    }
+}
+
 env *env_sim_crash(env *e, uint64_t seed, sim_loss loss)
 {
     sim     *s = sim_of(e), *left = sim_of(env_sim_new(seed ^ 0x5eed));
@@ -743,6 +761,7 @@ env *env_sim_crash(env *e, uint64_t seed, sim_loss loss)
     for (size_t i = 0; i < s->n_changes; i++)
         if (loss == SIM_KEEP_ALL || (loss != SIM_LOSE_ALL && (next_random(&random) & 1)))
             apply_name_change(&names, &s->changes[i]);
+    drop_unreachable(&names);
 
     inode **copies = must(calloc(s->n_inodes + 1, sizeof *copies));
     for (size_t i = 0; i < names.n; i++) {
