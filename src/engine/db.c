@@ -53,7 +53,7 @@ void db_swap_view(db *d, view *next)
 view *db_view_take(db *d)
 {
     epoch_enter(d->epoch);
-    view *v = atomic_load_explicit(&d->view, memory_order_acquire);
+    view *v = db_view_now(d);
     view_take(v);
     epoch_exit(d->epoch);
     return v;

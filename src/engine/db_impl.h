@@ -104,8 +104,11 @@ struct db {
 };
 
 /* db.c */
-view    *db_view_take(db *d); /* the current view, with a reference */
-uint64_t db_visible_seq(const db *d);
+/* The current view, for who is inside the epoch. seq_cst and no less: the mark that the reader has set must be seen before
+ * this is loaded (epoch.c). */
+static inline view *db_view_now(const db *d) { return atomic_load_explicit(&d->view, memory_order_seq_cst); }
+view               *db_view_take(db *d); /* the current view, with a reference */
+uint64_t            db_visible_seq(const db *d);
 /* Makes the edit durable and the resulting version current. `drop_oldest_mem`: the oldest immutable memtable is in a table now.
  * The new version holds the references it needs. */
 chr_status db_install(db *d, const version_edit *edit, bool drop_oldest_mem);

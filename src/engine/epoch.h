@@ -1,7 +1,7 @@
 /* Epochs: readers mark that they are reading, and what they may be looking at is freed only after they have
  * gone. A reader writes to its own cache line only.
  *
- *     epoch_enter(e);  p = atomic_load(&current);  ... read *p ...  epoch_exit(e);
+ *     epoch_enter(e);  p = atomic_load(&current);  ... read *p ...  epoch_exit(e);      (the load is seq_cst too)
  *
  * enter/exit nest within a thread. Between them a thread must not block for long: memory piles up. Whoever retires
  * something has replaced the pointer to it by a seq_cst store before. */

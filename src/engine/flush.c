@@ -213,7 +213,7 @@ chr_status db_flush(db *d)
     uint64_t upto = db_last_seq(d);
     for (;;) {
         epoch_enter(d->epoch);
-        const view *v = atomic_load_explicit(&d->view, memory_order_acquire);
+        const view *v = db_view_now(d);
         bool        empty = memtable_entries(v->mem[0]->mem) == 0, full = v->n_mem > IMMUTABLE_MAX;
         epoch_exit(d->epoch);
         if (empty || !chr_ok(st = db_failure(d))) break;

@@ -74,7 +74,7 @@ chr_status db_get(db *d, const db_snapshot *snapshot, slice key, db_visit_fn *vi
     lookup l = { .key = key, .visit = visit, .arg = arg };
     if (!key.data) l.key.data = ""; /* the empty key; NULL would mean "no bound" */
     epoch_enter(d->epoch);
-    view *v = atomic_load_explicit(&d->view, memory_order_acquire);
+    view *v = db_view_now(d);
     l.seq = db_visible_seq(d);
     if (snapshot && snapshot->seq < l.seq) l.seq = snapshot->seq;
     chr_status st = lookup_view(&l, v);

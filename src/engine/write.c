@@ -237,7 +237,7 @@ static chr_status make_room(db *d)
         /* write_mu keeps the active memtable where it is; the view around it may be replaced by flush and compaction,
          * so look at it inside the epoch. */
         epoch_enter(d->epoch);
-        const view *v = atomic_load_explicit(&d->view, memory_order_acquire);
+        const view *v = db_view_now(d);
         bool        full = memtable_bytes(v->mem[0]->mem) >= d->options.chr.memtable_bytes;
         bool        no_room = full && v->n_mem > IMMUTABLE_MAX;
         epoch_exit(d->epoch);
@@ -272,7 +272,7 @@ static chr_status make_room(db *d)
 /* The log has the batch already: what cannot be inserted now cannot be taken back, so the store must not go on. */
 static chr_status insert_all(db *d, const batch *b, uint64_t first_seq)
 {
-    memtable  *mem = atomic_load_explicit(&d->view, memory_order_acquire)->mem[0]->mem;
+    memtable  *mem = db_view_now(d)->mem[0]->mem;
     reader     r = reader_of(buf_slice(&b->payload));
     entry      write;
     chr_status st;
