@@ -223,8 +223,11 @@ chr_status db_flush(db *d)
         }
         pthread_mutex_unlock(&d->write_mu);
         pthread_mutex_lock(&d->mu);
-        st = db_background_status(d);
-        if (chr_ok(st) && !d->closing) pthread_cond_wait(&d->progress, &d->mu);
+        /* It may have come to an end meanwhile, and then nobody would wake us. */
+        while (chr_ok(st = db_background_status(d)) && !d->closing &&
+               atomic_load_explicit(&d->view, memory_order_acquire)->n_mem > IMMUTABLE_MAX)
+            pthread_cond_wait(&d->progress, &d->mu);
+        if (chr_ok(st) && d->closing) st = chr_fail(CHR_CLOSING, "the store is being closed");
         pthread_mutex_unlock(&d->mu);
         if (!chr_ok(st)) return st;
         pthread_mutex_lock(&d->write_mu);
