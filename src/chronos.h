@@ -83,7 +83,7 @@ typedef struct chr_options {
     chr_sync_mode   sync;               /* CHR_SYNC_ALWAYS */
     uint32_t        sync_interval_ms;   /* for CHR_SYNC_INTERVAL; 1000 */
     size_t          cache_bytes;        /* block cache; 128 MiB */
-    size_t          memtable_bytes;     /* size at which a memtable is flushed to a table; 32 MiB */
+    size_t          memtable_bytes;     /* size at which a memtable is flushed to a table; 32 MiB, at most 1 GiB */
     size_t          block_bytes;        /* of a data block before compression; 8 KiB */
     uint32_t        filter_bits;        /* per key; 10; 0 switches filters off */
     chr_compression compression;        /* of all levels between the first and the last; CHR_COMPRESS_LZ4 */

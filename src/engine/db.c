@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define MEMTABLE_BYTES_MAX (UINT64_C(1) << 30) /* the log of a larger one could not be read back: see env_read_file */
+
 enum {
     MANIFEST_ROLL_BYTES = 8 * 1024 * 1024, /* a longer manifest is written anew */
     DIR_MAX = PATH_MAX - 64,
@@ -462,6 +464,9 @@ chr_status db_open(const db_options *options, db **out)
     chr_status st;
     if (strlen(options->dir) == 0 || strlen(options->dir) > DIR_MAX)
         return chr_fail(CHR_INVALID, "the name of the data directory must have 1 to %d bytes", DIR_MAX);
+    if (options->chr.memtable_bytes > MEMTABLE_BYTES_MAX)
+        return chr_fail(CHR_INVALID, "a memtable of %llu bytes was asked for; at most %llu are possible",
+                        (unsigned long long)options->chr.memtable_bytes, (unsigned long long)MEMTABLE_BYTES_MAX);
     db *d = calloc(1, sizeof *d);
     if (!d || !(d->dir = strdup(options->dir))) {
         free(d);

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { READ_FILE_MAX = 1 << 30 }; /* logs with one huge batch are the largest files read whole */
+/* The largest files read whole are segments of the log: of a memtable of MEMTABLE_BYTES_MAX and a batch of BATCH_BYTES_MAX. What
+ * small writes take there is less than twice what they take in memory. */
+#define READ_FILE_MAX (UINT64_C(4) << 30)
 
 chr_status env_read_file(env *e, const char *path, buf *contents)
 {

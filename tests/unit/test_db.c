@@ -472,6 +472,20 @@ static void a_checkpoint_is_a_store_of_its_own(void **state)
     place_free(&p);
 }
 
+static void a_memtable_whose_log_could_not_be_read_back_is_refused(void **state)
+{
+    (void)state;
+    place      p = place_sim(7);
+    db_options o = small_options(&p);
+    db        *d;
+    o.chr.memtable_bytes = ((size_t)1 << 30) + 1;
+    assert_int_equal(db_open(&o, &d), CHR_INVALID);
+    o.chr.memtable_bytes = (size_t)1 << 30;
+    d = open_db(&o);
+    assert_int_equal(db_close(d), CHR_OK);
+    place_free(&p);
+}
+
 static void a_checkpoint_survives_a_power_cut(void **state)
 {
     (void)state;
@@ -856,6 +870,7 @@ int main(void)
         cmocka_unit_test(random_operations_agree_with_a_model_on_the_simulated_disk),
         cmocka_unit_test(random_operations_agree_with_a_model_on_the_real_disk_with_threads),
         cmocka_unit_test(a_checkpoint_is_a_store_of_its_own),
+        cmocka_unit_test(a_memtable_whose_log_could_not_be_read_back_is_refused),
         cmocka_unit_test(a_checkpoint_survives_a_power_cut),
         cmocka_unit_test(a_checkpoint_of_a_read_only_store_lacks_nothing_or_is_refused),
         cmocka_unit_test(a_flipped_byte_in_a_block_is_reported_and_the_other_keys_still_answer),
