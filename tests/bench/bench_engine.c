@@ -362,7 +362,8 @@ static result measure(const workload *w, const store_face *face, const char *dir
 /* A log of everything: nothing of it reaches a table before the process ends. */
 static void prepare_log(const store_face *face, const char *dir, uint64_t seed)
 {
-    store_settings settings = { .cache_bytes = 1u << 20, .memtable_bytes = (size_t)entries * LOG_BYTES_PER_ENTRY * 4 };
+    size_t         most = 1u << 30, wanted = (size_t)entries * LOG_BYTES_PER_ENTRY * 4;
+    store_settings settings = { .cache_bytes = 1u << 20, .memtable_bytes = wanted < most ? wanted : most };
     run_state      r = { .face = face, .seed = seed };
     r.store = face->open(dir, &settings);
     leave_log(&r);
