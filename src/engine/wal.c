@@ -22,7 +22,9 @@ enum {
     STEP_MAX = 4 * 1024 * 1024, /* between these */
     SEAL_ROOM = WAL_RECORD_BYTES + WAL_ALIGN,
     GATHER_NS_MAX = 1000 * 1000,
-    RECYCLE_MAX = 256 * 1024 * 1024, /* a segment that one huge batch has blown up is not kept */
+    PENDING_MAX = 4 * 1024 * 1024,
+    BUFFER_KEPT_MAX = 8 * 1024 * 1024, /* a buffer that one huge batch has blown up is not kept */
+    RECYCLE_MAX = 256 * 1024 * 1024,   /* a segment that one huge batch has blown up is not kept */
 };
 
 typedef struct segment {
@@ -51,6 +53,7 @@ struct wal {
     segment          *prepared;     /* set under prepare_mu, taken by the appender */
     atomic_bool       has_prepared; /* publishes `prepared` */
     _Atomic(uint64_t) appended, written, synced;
+    _Atomic(size_t)   pending; /* bytes in all segments */
 
     pthread_mutex_t write_mu;
     buf             write_buf; /* memory that is being written; write_mu */
@@ -77,6 +80,7 @@ struct wal {
 
 uint64_t wal_written(const wal *w) { return atomic_load_explicit(&w->written, memory_order_acquire); }
 uint64_t wal_synced(const wal *w) { return atomic_load_explicit(&w->synced, memory_order_acquire); }
+bool     wal_behind(const wal *w) { return atomic_load_explicit(&w->pending, memory_order_relaxed) > PENDING_MAX; }
 bool     wal_prepared(const wal *w) { return atomic_load_explicit(&w->has_prepared, memory_order_acquire); }
 uint64_t wal_segment_no(const wal *w) { return w->tail->no; }
 
@@ -202,12 +206,13 @@ static chr_status segment_grow(const wal *w, segment *s, uint64_t need)
 }
 
 /* buf_mu held, room on disk made. */
-static bool segment_put(segment *s, const wal_record *r)
+static bool segment_put(wal *w, segment *s, const wal_record *r)
 {
     size_t size = wal_record_size(r->payload.len);
     if (!buf_reserve(&s->pending, size)) return false;
     wal_record_encode((uint8_t *)s->pending.data + s->pending.len, r, s->incarnation, s->end);
     s->pending.len += size;
+    w->pending += size;
     s->end += size;
     return true;
 }
@@ -257,7 +262,7 @@ chr_status wal_close(wal *w)
                             .synced_seq = wal_synced(w),
                             .type = WAL_SEAL,
                             .payload = chr_bytes(none, sizeof none) };
-        bool       sealed = segment_put(w->tail, &seal);
+        bool       sealed = segment_put(w, w->tail, &seal);
         pthread_mutex_unlock(&w->buf_mu);
         st = sealed ? wal_sync(w, UINT64_MAX) : chr_nomem();
     }
@@ -302,7 +307,7 @@ chr_status wal_append(wal *w, uint64_t first_seq, uint32_t count, slice payload)
                      .type = WAL_BATCH,
                      .payload = payload };
     pthread_mutex_lock(&w->buf_mu);
-    bool done = segment_put(s, &r);
+    bool done = segment_put(w, s, &r);
     if (done) {
         s->last_seq = first_seq + count - 1;
         atomic_store_explicit(&w->appended, s->last_seq, memory_order_release);
@@ -323,7 +328,7 @@ void wal_rotate(wal *w)
                         .type = WAL_SEAL,
                         .payload = chr_bytes(next_no, sizeof next_no) };
     /* Without memory the segment stays without a seal: recovery does without, it only checks less. */
-    (void)segment_put(w->tail, &seal);
+    (void)segment_put(w, w->tail, &seal);
     w->tail->sealed = true;
     next->last_seq = w->tail->last_seq;
     w->tail->next = next;
@@ -350,6 +355,7 @@ static chr_status write_pending(wal *w)
             s->pending = empty;
             at = s->pending_at;
             s->pending_at += w->write_buf.len;
+            w->pending -= w->write_buf.len;
         }
         pthread_mutex_unlock(&w->buf_mu);
         if (!s) {
@@ -362,6 +368,7 @@ static chr_status write_pending(wal *w)
         atomic_store_explicit(&s->dirty, true, memory_order_release);
         w->bytes += w->write_buf.len;
         w->writes++;
+        if (w->write_buf.cap > BUFFER_KEPT_MAX) chr_buf_free(&w->write_buf);
     }
 }
 

@@ -35,6 +35,7 @@ chr_status wal_close(wal *w);
 chr_status wal_append(wal *w, uint64_t first_seq, uint32_t count, slice payload);
 chr_status wal_write(wal *w, uint64_t seq); /* returns once written >= seq */
 chr_status wal_sync(wal *w, uint64_t seq);  /* returns once synced >= seq */
+bool       wal_behind(const wal *w); /* so much is appended and not written that whoever appends should write first */
 uint64_t   wal_written(const wal *w);
 uint64_t   wal_synced(const wal *w);
 chr_status wal_failure(wal *w); /* CHR_OK, or the failure with its message */

@@ -312,5 +312,8 @@ chr_status db_apply(db *d, const batch *b, uint64_t *seq)
     if (!chr_ok(st)) return st;
     if (seq) *seq = last;
     d->counters.user_bytes += b->payload.len;
+    /* Many batches may come before anyone waits for one of them, and memory should hold only so much of the log. A failure is told
+     * by the listener and to those who wait. */
+    if (wal_behind(d->wal)) (void)wal_write(d->wal, last);
     return CHR_OK;
 }
