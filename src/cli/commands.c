@@ -133,7 +133,7 @@ static const option_spec cli_specs[] = {
       .argument = "HOST",
       .standard = "127.0.0.1",
       .field = offsetof(cli_options, host),
-      .help = "The server's name or address." },
+      .help = "The server's name or address, or unix:PATH." },
     { .name = "port",
       .letter = 'p',
       .kind = OPTION_COUNT,
@@ -252,6 +252,26 @@ const command commands[COMMAND_COUNT] = {
                         .options = check_specs,
                         .options_count = COUNT_OF(check_specs),
                         .operands_max = 1 },
+    [COMMAND_BACKUP] = { .name = "backup",
+                         .operands = "DIR DEST",
+                         .summary = "copy a store, also while a server uses it",
+                         .text = "Makes DEST a copy of the store in DIR as it is at one moment, and checks every byte "
+                                 "of it. A server that uses DIR is asked for that moment. Tables are hard links where "
+                                 "possible; of an earlier backup in DEST, those that are still needed are kept. DEST "
+                                 "is replaced at once when all is on disk, and is a store like any other. Without "
+                                 "options the server is looked for where it is by default; CHRONOS_AUTH=NAME:PASSWORD "
+                                 "in the environment is for a server that asks for a password.",
+                         .options = cli_specs,
+                         .options_count = COUNT_OF(cli_specs),
+                         .operands_min = 2,
+                         .operands_max = 2 },
+    [COMMAND_RESTORE] = { .name = "restore",
+                          .operands = "BACKUP DIR",
+                          .summary = "make a store from a backup",
+                          .text = "Makes DIR, which must be new or empty, a store with what BACKUP holds, and checks "
+                                  "every byte of it. BACKUP stays as it is.",
+                          .operands_min = 2,
+                          .operands_max = 2 },
 };
 
 const command mount_helper = { .name = "mount",

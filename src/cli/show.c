@@ -64,6 +64,14 @@ bool append_escaped(buf *to, slice bytes)
     return ok;
 }
 
+bool append_size(buf *to, double bytes)
+{
+    static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB" };
+    size_t                   i = 0;
+    for (; bytes >= 1023.95 && i + 1 < sizeof units / sizeof *units; i++) bytes /= 1024;
+    return buf_printf(to, i ? "%.1f %s" : "%.0f %s", bytes, units[i]);
+}
+
 int print_bytes(slice bytes)
 {
     while (bytes.len) {
