@@ -56,8 +56,8 @@ static bool is_server_of(const char *dir, redisContext *c)
 {
     buf         holder = { 0 };
     file_path   lock = path_in(dir, NAME_LOCK);
-    redisReply *info = remote_text(c, "INFO", "server");
-    if (!info) return false;
+    redisReply *info;
+    if (!say(remote_text(c, "INFO", "server", &info))) return false;
     bool ok = chr_ok(env_read_file(env_posix(), lock.text, &holder)) && buf_append_byte(&holder, 0) &&
               strtod(holder.data, NULL) == info_number(info->str, "process_id");
     if (!ok)
@@ -73,8 +73,8 @@ static bool ask_server(const char *dir, const char *checkpoint, const cli_option
 {
     redisContext *c = remote_connect(server);
     if (!c) return false;
-    redisReply *saved = is_server_of(dir, c) ? remote_text(c, "SAVE", strrchr(checkpoint, '/') + 1) : NULL;
-    bool        ok = saved != NULL;
+    redisReply *saved = NULL;
+    bool        ok = is_server_of(dir, c) && say(remote_text(c, "SAVE", strrchr(checkpoint, '/') + 1, &saved));
     if (ok && precheck_store(checkpoint, false) != CHR_OK) {
         complain("the server has made its checkpoint, but not as %s; run this where the server runs", checkpoint);
         ok = false;

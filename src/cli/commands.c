@@ -12,6 +12,19 @@
         .field = offsetof(values, dir), .help = "The data directory."                                                  \
     }
 
+#define SERVER_OPTIONS(host_field, port_field)                                                                         \
+    { .name = "host",                                                                                                  \
+      .letter = 'h',                                                                                                   \
+      .kind = OPTION_TEXT,                                                                                             \
+      .argument = "HOST",                                                                                              \
+      .standard = "127.0.0.1",                                                                                         \
+      .field = (host_field),                                                                                           \
+      .help = "The server's name or address, or unix:PATH." },                                                         \
+    {                                                                                                                  \
+        .name = "port", .letter = 'p', .kind = OPTION_COUNT, .argument = "PORT", .standard = "8080",                   \
+        .field = (port_field), .min = 1, .max = UINT16_MAX, .help = "The server's port."                               \
+    }
+
 static const option_spec serve_specs[] = {
     { .name = "dir",
       .kind = OPTION_TEXT,
@@ -126,24 +139,7 @@ static const option_spec helper_specs[] = {
       .help = "Accepted." },
 };
 
-static const option_spec cli_specs[] = {
-    { .name = "host",
-      .letter = 'h',
-      .kind = OPTION_TEXT,
-      .argument = "HOST",
-      .standard = "127.0.0.1",
-      .field = offsetof(cli_options, host),
-      .help = "The server's name or address, or unix:PATH." },
-    { .name = "port",
-      .letter = 'p',
-      .kind = OPTION_COUNT,
-      .argument = "PORT",
-      .standard = "8080",
-      .field = offsetof(cli_options, port),
-      .min = 1,
-      .max = UINT16_MAX,
-      .help = "The server's port." },
-};
+static const option_spec cli_specs[] = { SERVER_OPTIONS(offsetof(cli_options, host), offsetof(cli_options, port)) };
 
 static const option_spec key_specs[] = { DIR_OPTION(key_options) };
 
@@ -154,6 +150,16 @@ static const option_spec ls_specs[] = {
       .kind = OPTION_FLAG,
       .field = offsetof(key_options, details),
       .help = "Show permissions, size in bytes, time of change and time of expiry before each key." },
+};
+
+static const option_spec stats_specs[] = {
+    DIR_OPTION(stats_options),
+    { .name = "watch",
+      .letter = 'w',
+      .kind = OPTION_FLAG,
+      .field = offsetof(stats_options, watch),
+      .help = "Show what a running server does, drawn anew each second, until q or Ctrl-C." },
+    SERVER_OPTIONS(offsetof(stats_options, server.host), offsetof(stats_options, server.port)),
 };
 
 static const option_spec check_specs[] = {
@@ -240,9 +246,10 @@ const command commands[COMMAND_COUNT] = {
                         .operands = "",
                         .summary = "show sizes and figures of a store",
                         .text = "Shows what a data directory holds, level by level, while no server uses it. A "
-                                "running server tells more: 'chronos cli info'.",
-                        .options = key_specs,
-                        .options_count = COUNT_OF(key_specs) },
+                                "running server tells more: 'chronos cli info', or --watch, to which alone --host and "
+                                "--port matter.",
+                        .options = stats_specs,
+                        .options_count = COUNT_OF(stats_specs) },
     [COMMAND_CHECK] = { .name = "check",
                         .operands = "[DIR]",
                         .summary = "look for damage, and repair it if asked",

@@ -31,10 +31,16 @@ typedef struct cli_options { /* cli, backup */
     uint64_t    port;
 } cli_options;
 
-typedef struct key_options { /* get, set, del, ls, stats */
+typedef struct key_options { /* get, set, del, ls */
     const char *dir;
     bool        details; /* ls */
 } key_options;
+
+typedef struct stats_options {
+    const char *dir;
+    bool        watch;
+    cli_options server; /* for watch */
+} stats_options;
 
 typedef struct check_options {
     const char *dir;
@@ -47,6 +53,7 @@ typedef union command_values {
     mount_helper_options  helper;
     cli_options           cli;
     key_options           key;
+    stats_options         stats;
     check_options         check;
 } command_values;
 

@@ -37,19 +37,22 @@ redisContext *remote_connect(const cli_options *server)
     return NULL;
 }
 
-redisReply *remote_text(redisContext *c, const char *word, const char *argument)
+chr_status remote_text(redisContext *c, const char *word, const char *argument, redisReply **out)
 {
     redisReply *reply = argument ? redisCommand(c, "%s %s", word, argument) : redisCommand(c, "%s", word);
+    chr_status  st = CHR_OK;
     if (!reply)
-        complain("lost the connection to the server before its answer: %s", c->errstr);
+        st = chr_fail(CHR_IO, "lost the connection to the server before its answer: %s", c->errstr);
     else if (reply->type == REDIS_REPLY_ERROR)
-        complain("the server refused %s: %s", word, reply->str);
+        st = chr_fail(CHR_INVALID, "the server refused %s: %s", word, reply->str);
     else if (!reply->str)
-        complain("the server did not answer %s with text", word);
-    else
-        return reply;
-    freeReplyObject(reply);
-    return NULL;
+        st = chr_fail(CHR_INVALID, "the server did not answer %s with text", word);
+    if (!chr_ok(st)) {
+        freeReplyObject(reply);
+        reply = NULL;
+    }
+    *out = reply;
+    return st;
 }
 
 double info_number(const char *info, const char *name)

@@ -8,8 +8,8 @@
 
 /* Connects, and tells the server who it is if the environment has CHRONOS_AUTH=NAME:PASSWORD. NULL: complained. */
 redisContext *remote_connect(const cli_options *server);
-/* The text that the server answers, for the caller to free with freeReplyObject. NULL: complained. */
-redisReply *remote_text(redisContext *c, const char *word, const char *argument);
+/* A command that is answered with text; the reply (NULL unless CHR_OK) is freed with freeReplyObject. `argument` may be NULL. */
+chr_status remote_text(redisContext *c, const char *word, const char *argument, redisReply **out);
 /* The number behind "NAME:" at the beginning of a line of INFO, or 0. */
 double info_number(const char *info, const char *name);
 

@@ -10,6 +10,8 @@ int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool append_escaped(buf *to, slice bytes);
 /* "712 B", "4.0 KiB", "31.5 GiB". */
 bool append_size(buf *to, double bytes);
+/* "7", "0.4", "12.3k", "4.0M". */
+bool append_count(buf *to, double count);
 /* All of it to stdout, or a complaint: EXIT_DONE or EXIT_FAILED. */
 int print_bytes(slice bytes);
 

@@ -64,6 +64,29 @@ static void sizes_are_short(void **state)
     size_is(1e30, "888178419700125.2 PiB"); /* there is no end to the last one */
 }
 
+static void count_is(double count, const char *expected)
+{
+    buf text = { 0 };
+    assert_true(append_count(&text, count) && buf_append_byte(&text, 0));
+    assert_string_equal(text.data, expected);
+    chr_buf_free(&text);
+}
+
+static void counts_are_short(void **state)
+{
+    (void)state;
+    count_is(0, "0");
+    count_is(0.01, "0");
+    count_is(0.4, "0.4");
+    count_is(3, "3");
+    count_is(12.6, "13");
+    count_is(999, "999");
+    count_is(999.96, "1.0k");
+    count_is(12345, "12.3k");
+    count_is(4e6, "4.0M");
+    count_is(5e15, "5000.0T");
+}
+
 /* Feeds `wire` to hiredis and shows the reply both ways. */
 static void shown(const char *wire, const char *pretty, const char *plain)
 {
@@ -111,6 +134,7 @@ int main(void)
         cmocka_unit_test(what_can_be_seen_stays_and_the_rest_is_escaped),
         cmocka_unit_test(only_well_formed_utf8_without_control_characters_passes),
         cmocka_unit_test(sizes_are_short),
+        cmocka_unit_test(counts_are_short),
         cmocka_unit_test(replies_look_as_in_redis_cli),
         cmocka_unit_test(numbers_of_a_long_list_stand_below_each_other),
     };
