@@ -3,6 +3,7 @@
 
 #include "net/server_internal.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -183,17 +184,40 @@ void cmd_compact(request *r)
         reply_text(r, request_is_line(r) ? "OK_COMPACTED" : "OK");
 }
 
-void cmd_save(request *r)
+enum { CHECKPOINT_NAME = 64 };
+
+/* A client names a checkpoint, never a path. */
+static bool checkpoint_name(slice given, char name[CHECKPOINT_NAME])
 {
-    char      dir[4096], all[4096];
-    int64_t   ms = store_now_ms(r->store);
+    if (!given.len || given.len >= CHECKPOINT_NAME || given.data[0] == '.') return false;
+    for (size_t i = 0; i < given.len; i++)
+        if (!isalnum((unsigned char)given.data[i]) && !strchr("._-", given.data[i])) return false;
+    snprintf(name, CHECKPOINT_NAME, "%.*s", (int)given.len, given.data);
+    return true;
+}
+
+static void checkpoint_stamp(int64_t ms, char name[CHECKPOINT_NAME])
+{
     time_t    seconds = (time_t)(ms / 1000);
     struct tm utc;
-    char      stamp[32];
     gmtime_r(&seconds, &utc);
-    strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%S", &utc);
+    size_t n = strftime(name, CHECKPOINT_NAME, "%Y%m%dT%H%M%S", &utc);
+    snprintf(name + n, CHECKPOINT_NAME - n, ".%03d", (int)(ms % 1000));
+}
+
+void cmd_save(request *r)
+{
+    char    dir[4096], all[4096], name[CHECKPOINT_NAME];
+    int64_t ms = store_now_ms(r->store);
+    checkpoint_stamp(ms, name);
+    if (argument_is(r->args[0], "save") && r->n > 1 && (r->n > 2 || !checkpoint_name(r->args[1], name))) {
+        reply_error(r,
+                    "ERR the name of a checkpoint is one word of letters, digits, '-', '_' and '.', up to %d of them",
+                    CHECKPOINT_NAME - 1);
+        return;
+    }
     snprintf(all, sizeof all, "%s/checkpoints", db_dir(store_db(r->store)));
-    int n = snprintf(dir, sizeof dir, "%s/%s.%03d", all, stamp, (int)(ms % 1000));
+    int n = snprintf(dir, sizeof dir, "%s/%s", all, name);
     if (n < 0 || (size_t)n >= sizeof dir) {
         reply_error(r, "ERR the path of the checkpoint is too long");
         return;

@@ -121,7 +121,7 @@ const command command_table[] = {
     { "restore", -4, CMD_WRITE | CMD_GROWS, 1, 1, 1, cmd_restore,
       "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
       "Sets a key to what DUMP gave." },
-    { "save", 1, CMD_ADMIN | CMD_SLOW | CMD_NO_MULTI, 0, 0, 0, cmd_save, "",
+    { "save", -1, CMD_ADMIN | CMD_SLOW | CMD_NO_MULTI, 0, 0, 0, cmd_save, "[name]",
       "Makes a checkpoint in the directory checkpoints." },
     { "scan", -2, CMD_READ | CMD_SLOW, 0, 0, 0, cmd_scan, "cursor [MATCH pattern] [COUNT count] [TYPE type]",
       "Walks the keys in steps." },

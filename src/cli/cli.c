@@ -1,6 +1,7 @@
 /* chronos cli: sends commands to a running server, as redis-cli does: one from the command line, or line by line from a
  * terminal (history, completion) or a pipe. One thread; one connection, made anew when it was lost. */
 #include "cli/commands.h"
+#include "cli/remote.h"
 #include "cli/reply.h"
 #include "cli/show.h"
 
@@ -13,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CONNECT_TIMEOUT_S = 5, HISTORY_LINES_MAX = 1000, PROMPT_MAX = 320, LINE_COLUMNS = 78 };
+enum { HISTORY_LINES_MAX = 1000, PROMPT_MAX = 320, LINE_COLUMNS = 78 };
 
 typedef struct client {
     const cli_options *options;
@@ -44,13 +45,8 @@ static bool connect_to_server(client *c)
 {
     if (c->connection && is_closed(c)) disconnect(c);
     if (c->connection) return true;
-    struct timeval timeout = { .tv_sec = CONNECT_TIMEOUT_S };
-    c->connection = redisConnectWithTimeout(c->options->host, (int)c->options->port, timeout);
-    if (c->connection && !c->connection->err) return true;
-    complain("cannot connect to %s port %llu: %s; is 'chronos serve' running there?", c->options->host,
-             (unsigned long long)c->options->port, c->connection ? c->connection->errstr : "not enough memory");
-    disconnect(c);
-    return false;
+    c->connection = remote_connect(c->options);
+    return c->connection != NULL;
 }
 
 /* NULL: the connection is lost, and closed. */

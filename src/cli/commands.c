@@ -12,6 +12,19 @@
         .field = offsetof(values, dir), .help = "The data directory."                                                  \
     }
 
+#define SERVER_OPTIONS(host_field, port_field)                                                                         \
+    { .name = "host",                                                                                                  \
+      .letter = 'h',                                                                                                   \
+      .kind = OPTION_TEXT,                                                                                             \
+      .argument = "HOST",                                                                                              \
+      .standard = "127.0.0.1",                                                                                         \
+      .field = (host_field),                                                                                           \
+      .help = "The server's name or address, or unix:PATH." },                                                         \
+    {                                                                                                                  \
+        .name = "port", .letter = 'p', .kind = OPTION_COUNT, .argument = "PORT", .standard = "8080",                   \
+        .field = (port_field), .min = 1, .max = UINT16_MAX, .help = "The server's port."                               \
+    }
+
 static const option_spec serve_specs[] = {
     { .name = "dir",
       .kind = OPTION_TEXT,
@@ -126,24 +139,7 @@ static const option_spec helper_specs[] = {
       .help = "Accepted." },
 };
 
-static const option_spec cli_specs[] = {
-    { .name = "host",
-      .letter = 'h',
-      .kind = OPTION_TEXT,
-      .argument = "HOST",
-      .standard = "127.0.0.1",
-      .field = offsetof(cli_options, host),
-      .help = "The server's name or address." },
-    { .name = "port",
-      .letter = 'p',
-      .kind = OPTION_COUNT,
-      .argument = "PORT",
-      .standard = "8080",
-      .field = offsetof(cli_options, port),
-      .min = 1,
-      .max = UINT16_MAX,
-      .help = "The server's port." },
-};
+static const option_spec cli_specs[] = { SERVER_OPTIONS(offsetof(cli_options, host), offsetof(cli_options, port)) };
 
 static const option_spec key_specs[] = { DIR_OPTION(key_options) };
 
@@ -154,6 +150,16 @@ static const option_spec ls_specs[] = {
       .kind = OPTION_FLAG,
       .field = offsetof(key_options, details),
       .help = "Show permissions, size in bytes, time of change and time of expiry before each key." },
+};
+
+static const option_spec stats_specs[] = {
+    DIR_OPTION(stats_options),
+    { .name = "watch",
+      .letter = 'w',
+      .kind = OPTION_FLAG,
+      .field = offsetof(stats_options, watch),
+      .help = "Show what a running server does, drawn anew each second, until q or Ctrl-C." },
+    SERVER_OPTIONS(offsetof(stats_options, server.host), offsetof(stats_options, server.port)),
 };
 
 static const option_spec check_specs[] = {
@@ -240,9 +246,10 @@ const command commands[COMMAND_COUNT] = {
                         .operands = "",
                         .summary = "show sizes and figures of a store",
                         .text = "Shows what a data directory holds, level by level, while no server uses it. A "
-                                "running server tells more: 'chronos cli info'.",
-                        .options = key_specs,
-                        .options_count = COUNT_OF(key_specs) },
+                                "running server tells more: 'chronos cli info', or --watch, to which alone --host and "
+                                "--port matter.",
+                        .options = stats_specs,
+                        .options_count = COUNT_OF(stats_specs) },
     [COMMAND_CHECK] = { .name = "check",
                         .operands = "[DIR]",
                         .summary = "look for damage, and repair it if asked",
@@ -252,6 +259,26 @@ const command commands[COMMAND_COUNT] = {
                         .options = check_specs,
                         .options_count = COUNT_OF(check_specs),
                         .operands_max = 1 },
+    [COMMAND_BACKUP] = { .name = "backup",
+                         .operands = "DIR DEST",
+                         .summary = "copy a store, also while a server uses it",
+                         .text = "Makes DEST a copy of the store in DIR as it is at one moment, and checks every byte "
+                                 "of it. A server that uses DIR is asked for that moment. Tables are hard links where "
+                                 "possible; of an earlier backup in DEST, those that are still needed are kept. DEST "
+                                 "is replaced at once when all is on disk, and is a store like any other. Without "
+                                 "options the server is looked for where it is by default; CHRONOS_AUTH=NAME:PASSWORD "
+                                 "in the environment is for a server that asks for a password.",
+                         .options = cli_specs,
+                         .options_count = COUNT_OF(cli_specs),
+                         .operands_min = 2,
+                         .operands_max = 2 },
+    [COMMAND_RESTORE] = { .name = "restore",
+                          .operands = "BACKUP DIR",
+                          .summary = "make a store from a backup",
+                          .text = "Makes DIR, which must be new or empty, a store with what BACKUP holds, and checks "
+                                  "every byte of it. BACKUP stays as it is.",
+                          .operands_min = 2,
+                          .operands_max = 2 },
 };
 
 const command mount_helper = { .name = "mount",

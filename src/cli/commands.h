@@ -26,15 +26,21 @@ typedef struct mount_helper_options {
     const char *type;
 } mount_helper_options;
 
-typedef struct cli_options {
+typedef struct cli_options { /* cli, backup */
     const char *host;
     uint64_t    port;
 } cli_options;
 
-typedef struct key_options { /* get, set, del, ls, stats */
+typedef struct key_options { /* get, set, del, ls */
     const char *dir;
     bool        details; /* ls */
 } key_options;
+
+typedef struct stats_options {
+    const char *dir;
+    bool        watch;
+    cli_options server; /* for watch */
+} stats_options;
 
 typedef struct check_options {
     const char *dir;
@@ -47,6 +53,7 @@ typedef union command_values {
     mount_helper_options  helper;
     cli_options           cli;
     key_options           key;
+    stats_options         stats;
     check_options         check;
 } command_values;
 
@@ -61,6 +68,8 @@ typedef enum command_id {
     COMMAND_LS,
     COMMAND_STATS,
     COMMAND_CHECK,
+    COMMAND_BACKUP,
+    COMMAND_RESTORE,
     COMMAND_COUNT,
 } command_id;
 extern const command commands[COMMAND_COUNT];
@@ -68,6 +77,7 @@ extern const command mount_helper; /* mount.chronos; not listed */
 
 /* Each returns an exit status; `operand` has `count` entries, as many as the table allows. */
 typedef int command_fn(const command_values *values, size_t count, char **operand);
-command_fn  serve_run, mount_run, mount_helper_run, cli_run, get_run, set_run, del_run, ls_run, stats_run, check_run;
+command_fn  serve_run, mount_run, mount_helper_run, cli_run, get_run, set_run, del_run, ls_run, stats_run, check_run,
+    backup_run, restore_run;
 
 #endif

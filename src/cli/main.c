@@ -9,9 +9,10 @@
 #include <sys/resource.h>
 
 static command_fn *const runners[COMMAND_COUNT] = {
-    [COMMAND_SERVE] = serve_run, [COMMAND_MOUNT] = mount_run, [COMMAND_CLI] = cli_run,
-    [COMMAND_GET] = get_run,     [COMMAND_SET] = set_run,     [COMMAND_DEL] = del_run,
-    [COMMAND_LS] = ls_run,       [COMMAND_STATS] = stats_run, [COMMAND_CHECK] = check_run,
+    [COMMAND_SERVE] = serve_run,   [COMMAND_MOUNT] = mount_run,     [COMMAND_CLI] = cli_run,
+    [COMMAND_GET] = get_run,       [COMMAND_SET] = set_run,         [COMMAND_DEL] = del_run,
+    [COMMAND_LS] = ls_run,         [COMMAND_STATS] = stats_run,     [COMMAND_CHECK] = check_run,
+    [COMMAND_BACKUP] = backup_run, [COMMAND_RESTORE] = restore_run,
 };
 
 static int print_help(FILE *to, int status)

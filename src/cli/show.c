@@ -64,6 +64,23 @@ bool append_escaped(buf *to, slice bytes)
     return ok;
 }
 
+bool append_size(buf *to, double bytes)
+{
+    static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB" };
+    size_t                   i = 0;
+    for (; bytes >= 1023.95 && i + 1 < sizeof units / sizeof *units; i++) bytes /= 1024;
+    return buf_printf(to, i ? "%.1f %s" : "%.0f %s", bytes, units[i]);
+}
+
+bool append_count(buf *to, double count)
+{
+    static const char *const units[] = { "", "k", "M", "G", "T" };
+    size_t                   i = 0;
+    for (; count >= 999.95 && i + 1 < sizeof units / sizeof *units; i++) count /= 1000;
+    bool whole = i == 0 && (count >= 9.95 || count < 0.05 || count == (double)(int)count);
+    return buf_printf(to, whole ? "%.0f%s" : "%.1f%s", count, units[i]);
+}
+
 int print_bytes(slice bytes)
 {
     while (bytes.len) {

@@ -8,6 +8,10 @@
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Control characters and what is not UTF-8 become \n, \t, \r or \x00, a backslash becomes two. */
 bool append_escaped(buf *to, slice bytes);
+/* "712 B", "4.0 KiB", "31.5 GiB". */
+bool append_size(buf *to, double bytes);
+/* "7", "0.4", "12.3k", "4.0M". */
+bool append_count(buf *to, double count);
 /* All of it to stdout, or a complaint: EXIT_DONE or EXIT_FAILED. */
 int print_bytes(slice bytes);
 

@@ -1,6 +1,7 @@
 #include "cli/commands.h"
 #include "cli/offline.h"
 #include "cli/show.h"
+#include "cli/watch.h"
 
 #include <inttypes.h>
 
@@ -20,10 +21,11 @@ int stats_run(const command_values *values, size_t count, char **operand)
 {
     (void)count;
     (void)operand;
+    if (values->stats.watch) return watch_server(&values->stats.server);
     buf       text = { 0 };
     chr_stats stats;
     store    *s;
-    if (!offline_open(values->key.dir, false, "info", &s)) return EXIT_FAILED;
+    if (!offline_open(values->stats.dir, false, "info", &s)) return EXIT_FAILED;
     chr_get_stats(s, &stats);
     int status = append_stats(&text, &stats) ? print_bytes(buf_slice(&text)) : complain("not enough memory");
     chr_buf_free(&text);

@@ -5,30 +5,7 @@
 
 #include "engine/names.h"
 
-#include <stdlib.h>
-
-enum { COPY_BYTES = 1 << 20 };
-
 static void ignore_progress(void *arg) { (void)arg; }
-
-static chr_status copy_file(env *e, const char *from, const char *to)
-{
-    env_file  *in = NULL, *out = NULL;
-    char      *piece = malloc(COPY_BYTES);
-    chr_status st = piece ? CHR_OK : chr_nomem();
-    size_t     got = COPY_BYTES;
-    if (chr_ok(st)) st = env_open(e, from, ENV_READ, &in);
-    if (chr_ok(st)) st = env_open(e, to, ENV_CREATE, &out);
-    for (uint64_t at = 0; chr_ok(st) && got == COPY_BYTES; at += got) {
-        st = env_pread(in, piece, COPY_BYTES, at, &got);
-        if (chr_ok(st)) st = env_pwrite(out, piece, got, at);
-    }
-    if (chr_ok(st)) st = env_sync(out);
-    env_close(in);
-    env_close(out);
-    free(piece);
-    return st;
-}
 
 static chr_status remove_file(void *arg, const char *name)
 {
@@ -68,7 +45,7 @@ chr_status db_checkpoint(db *d, const char *dir)
             const table_ref *t = v->version->levels[i].tables[k];
             file_path        to = path_of(dir, FILE_TABLE, t->file_no);
             st = env_link(d->env, table_path(t->table), to.text);
-            if (!chr_ok(st)) st = copy_file(d->env, table_path(t->table), to.text);
+            if (!chr_ok(st)) st = env_copy_file(d->env, table_path(t->table), to.text);
         }
     if (chr_ok(st)) st = wal_new(d->env, dir, log_no, 0, seq, false, ignore_progress, NULL, &w);
     if (chr_ok(st)) st = wal_close(w);

@@ -130,6 +130,8 @@ chr_status env_read_file(env *e, const char *path, buf *contents);
 /* Temporary file, sync, rename, sync of the directory: `path` has the old contents or the new, never others. The old ones
  * after any failure but CHR_IO; after that one, either. */
 chr_status env_replace_file(env *e, const char *dir, const char *name, slice contents);
+chr_status env_copy_file(env *e, const char *from,
+                         const char *to); /* the contents of `to` are durable, its name is not */
 /* Makes the name of `path` itself durable, by syncing the directory that it is in. */
 chr_status env_sync_parent(env *e, const char *path);
 

@@ -380,6 +380,10 @@ static void the_manual_page_lists_exactly_the_options_of_help(void **state)
         const char *end = begin + strlen(title);
         while (*end && strncmp(end, "\n.Ss ", 5) != 0 && strncmp(end, "\n.Sh ", 5) != 0) end++;
         const char *list = memmem(begin, (size_t)(end - begin), ".Bl ", 4);
+        if (commands[i].options_count == 0) {
+            assert_null(list);
+            continue;
+        }
         assert_non_null(list);
 
         append_manual_list(&expect, &commands[i]);

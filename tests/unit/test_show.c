@@ -43,6 +43,50 @@ static void only_well_formed_utf8_without_control_characters_passes(void **state
     ESCAPED("\xe2\x80\xae", "\\xe2\\x80\\xae"); /* turns the order of letters */
 }
 
+static void size_is(double bytes, const char *expected)
+{
+    buf text = { 0 };
+    assert_true(append_size(&text, bytes) && buf_append_byte(&text, 0));
+    assert_string_equal(text.data, expected);
+    chr_buf_free(&text);
+}
+
+static void sizes_are_short(void **state)
+{
+    (void)state;
+    size_is(0, "0 B");
+    size_is(1023, "1023 B");
+    size_is(1024, "1.0 KiB");
+    size_is(1536, "1.5 KiB");
+    size_is(1024 * 1023.9, "1023.9 KiB");
+    size_is(1024 * 1023.96, "1.0 MiB");
+    size_is(3.25 * 1024 * 1024 * 1024, "3.2 GiB");
+    size_is(1e30, "888178419700125.2 PiB"); /* there is no end to the last one */
+}
+
+static void count_is(double count, const char *expected)
+{
+    buf text = { 0 };
+    assert_true(append_count(&text, count) && buf_append_byte(&text, 0));
+    assert_string_equal(text.data, expected);
+    chr_buf_free(&text);
+}
+
+static void counts_are_short(void **state)
+{
+    (void)state;
+    count_is(0, "0");
+    count_is(0.01, "0");
+    count_is(0.4, "0.4");
+    count_is(3, "3");
+    count_is(12.6, "13");
+    count_is(999, "999");
+    count_is(999.96, "1.0k");
+    count_is(12345, "12.3k");
+    count_is(4e6, "4.0M");
+    count_is(5e15, "5000.0T");
+}
+
 /* Feeds `wire` to hiredis and shows the reply both ways. */
 static void shown(const char *wire, const char *pretty, const char *plain)
 {
@@ -89,6 +133,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_can_be_seen_stays_and_the_rest_is_escaped),
         cmocka_unit_test(only_well_formed_utf8_without_control_characters_passes),
+        cmocka_unit_test(sizes_are_short),
+        cmocka_unit_test(counts_are_short),
         cmocka_unit_test(replies_look_as_in_redis_cli),
         cmocka_unit_test(numbers_of_a_long_list_stand_below_each_other),
     };
