@@ -106,11 +106,10 @@ static bool fail_one_call(uint64_t call, sim_fault fault)
     (void)db_close(d);
     bool reached = env_sim_calls(e) >= call;
     env_sim_fail_at(e, 0, SIM_NONE, false);
-    for (int loss = SIM_LOSE_ALL; loss <= SIM_TEAR; loss++) {
-        env *left = env_sim_crash(e, call, (sim_loss)loss);
-        reopen(left, &r, "after a power cut");
-        env_sim_free(left);
-    }
+    /* Neighbouring calls take turns in how unkind the power cut is, for time's sake. */
+    env *left = env_sim_crash(e, call, (sim_loss)(call % (SIM_TEAR + 1)));
+    reopen(left, &r, "after a power cut");
+    env_sim_free(left);
     reopen(e, &r, "after reopening");
     env_sim_free(e);
     return reached;
