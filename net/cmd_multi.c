@@ -262,7 +262,7 @@ static bool run_all(request *r, const transaction *t, const execution *e, buf *o
         each.args = e->args + q->first;
         each.n = q->n;
         each.out = out;
-        server_count_call(r->server, q->command);
+        server_count_calls(r->server, q->command, 1);
         q->command->run(&each);
         request_saw(r, each.seq);
         r->no_memory = r->no_memory || each.no_memory;

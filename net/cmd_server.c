@@ -125,7 +125,7 @@ static void info_persistence(request *r, buf *b)
 static void info_stats(request *r, buf *b)
 {
     buf_printf(b, "total_connections_received:%" PRIu64 "\r\ntotal_commands_processed:%" PRIu64 "\r\n",
-               (uint64_t)r->server->connections, (uint64_t)r->server->commands_run);
+               (uint64_t)r->server->connections, server_calls(r->server));
 }
 static void info_engine(request *r, buf *b)
 {

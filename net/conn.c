@@ -1,6 +1,7 @@
 #include "net/conn.h"
 
 #include "net/clients.h"
+#include "net/pipeline.h"
 #include "net/pubsub.h"
 #include "net/server_internal.h"
 #include "net/transaction.h"
@@ -331,7 +332,7 @@ static void choose_protocol(conn *c, slice in)
 }
 
 /* What a command has answered, from `at` on, is complete. */
-static void finish_command(conn *c, size_t at, uint64_t seq, bool no_memory)
+void conn_finish_command(conn *c, size_t at, uint64_t seq, bool no_memory)
 {
     session *s = &c->session;
     if (s->mute || s->mute_this) c->out.len = at;
@@ -355,6 +356,20 @@ static bool may_run(request *r)
     return false;
 }
 
+void conn_defer(conn *c, request *r, size_t at)
+{
+    c->out.len = at;
+    c->job = job_new(c, r);
+    if (c->job) {
+        workers_add(r->server->workers, c->job);
+        return;
+    }
+    reply_status(r, CHR_NO_MEMORY);
+    conn_finish_command(c, at, r->seq, r->no_memory);
+}
+
+bool conn_takes_more(const conn *c) { return c->out.len - c->out_at < OUT_PAUSE; }
+
 /* Runs the command that has been parsed, or hands it to a worker. */
 static void run_command(conn *c, const command *found)
 {
@@ -368,7 +383,6 @@ static void run_command(conn *c, const command *found)
     size_t  at = c->out.len;
     r.command = found;
     atomic_store_explicit(&c->session.last_command, found, memory_order_relaxed);
-    atomic_fetch_add_explicit(&srv->commands_run, 1, memory_order_relaxed);
     if (!r.command) {
         transaction_spoil(&c->session);
         reply_unknown_command(&r);
@@ -386,22 +400,18 @@ static void run_command(conn *c, const command *found)
     } else if (transaction_takes(&c->session, r.command)) {
         transaction_queue(&r);
     } else {
-        server_count_call(srv, r.command);
+        server_count_calls(srv, r.command, 1);
         if (r.command->flags & CMD_SLOW || (r.command->flags & CMD_WRITE && db_would_stall(store_db(srv->store))))
             r.deferred = true;
+        else if (pipeline_run(c, &r))
+            return;
         else
             r.command->run(&r);
     }
-    if (r.deferred) {
-        c->out.len = at;
-        c->job = job_new(c, &r);
-        if (c->job) {
-            workers_add(srv->workers, c->job);
-            return;
-        }
-        reply_status(&r, CHR_NO_MEMORY);
-    }
-    finish_command(c, at, r.seq, r.no_memory);
+    if (r.deferred)
+        conn_defer(c, &r, at);
+    else
+        conn_finish_command(c, at, r.seq, r.no_memory);
 }
 
 /* Takes over what the job has to say. False: that is all. */
@@ -413,7 +423,7 @@ static bool take_piece(conn *c, job *j)
     j->out.len = 0;
     j->noted = true;
     if (first)
-        finish_command(c, at, j->request.seq, no_memory);
+        conn_finish_command(c, at, j->request.seq, no_memory);
     else if (no_memory)
         die(c);
     return !c->dead && !(first && mute) && j->request.rest;
@@ -511,6 +521,18 @@ static void ask_for(conn *c, uint32_t events)
 static bool wants_more(const conn *c)
 {
     return !c->in_end && !c->job && !c->is_paused && !c->session.closing && c->out.len - c->out_at < OUT_PAUSE;
+}
+
+void conn_read(conn *c, uint32_t events)
+{
+    if (c->dead) return;
+    if (events & EPOLLERR) {
+        die(c);
+        return;
+    }
+    bool arrived = events & (EPOLLIN | EPOLLHUP);
+    if (arrived && !c->in_end && !c->job && !c->is_paused) (void)receive(c);
+    if (!c->dead) (void)work_through(c);
 }
 
 void conn_turn(conn *c, uint32_t events)

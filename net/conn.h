@@ -69,6 +69,13 @@ void  conn_close(conn *c);
 conn *conn_new(reactor *r, int fd, tls *with); /* `with` NULL: without TLS */
 /* Events of epoll; 0 when an acknowledgement or a worker's answer may let it go on. May end in `dead`. */
 void conn_turn(conn *c, uint32_t events);
+/* The first half of that, without TLS: commands are run and nothing is sent. */
+void conn_read(conn *c, uint32_t events);
+/* A command has answered from offset `at` of out on, completely, and depends on `seq`. */
+void conn_finish_command(conn *c, size_t at, uint64_t seq, bool no_memory);
+/* Hands a command to a worker, instead of what it may have answered from `at` on. */
+void conn_defer(conn *c, request *r, size_t at);
+bool conn_takes_more(const conn *c); /* commands, as long as the client takes the replies */
 /* Takes the job over, which has come back from its worker. */
 void conn_finish_job(conn *c, job *j);
 /* Appends what was published, which depends on `seq`; the connection then wants a turn. */

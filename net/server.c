@@ -227,7 +227,24 @@ static void take_finished(reactor *r)
     }
 }
 
-/* What was published goes to the connections, and each of those gets one turn. */
+/* Those that are touched get a turn together when something has happened to all of them. */
+static void touch(conn *c, conn **touched)
+{
+    if (c->touched) return;
+    c->touched = true;
+    c->touched_next = *touched;
+    *touched = c;
+}
+static void turn_touched(conn *touched)
+{
+    while (touched) {
+        conn *c = touched;
+        touched = c->touched_next;
+        c->touched = false;
+        conn_turn(c, 0);
+    }
+}
+
 static void take_published(reactor *r)
 {
     conn *touched = NULL;
@@ -240,19 +257,10 @@ static void take_published(reactor *r)
         delivery *next = d->next;
         conn     *c = d->to;
         pubsub_deliver(d);
-        if (!c->touched) {
-            c->touched = true;
-            c->touched_next = touched;
-            touched = c;
-        }
+        touch(c, &touched);
         d = next;
     }
-    while (touched) {
-        conn *c = touched;
-        touched = c->touched_next;
-        c->touched = false;
-        conn_turn(c, 0);
-    }
+    turn_touched(touched);
 }
 
 static void wake_held(reactor *r)
@@ -282,7 +290,8 @@ static void bury(reactor *r)
  * A connection in the list of held ones may have become ready between its turn and now. */
 static int turn(reactor *r, struct epoll_event *events, int n)
 {
-    bool woken = false;
+    bool  woken = false;
+    conn *touched = NULL;
     r->now_ms = server_clock_ms();
     for (int i = 0; i < n; i++) {
         if (events[i].data.ptr == &r->listen_fd) {
@@ -296,9 +305,16 @@ static int turn(reactor *r, struct epoll_event *events, int n)
             atomic_store(&r->woken, false);
             woken = true;
         } else {
-            conn_turn(events[i].data.ptr, events[i].events);
+            conn *c = events[i].data.ptr;
+            if (c->tls) {
+                conn_turn(c, events[i].events);
+            } else {
+                conn_read(c, events[i].events);
+                touch(c, &touched);
+            }
         }
     }
+    turn_touched(touched);
     if (woken) {
         take_finished(r);
         take_published(r);

@@ -51,13 +51,19 @@ struct server {
     _Atomic(int64_t)  saved_ms;        /* when the last checkpoint was made; before the first, the start */
     _Atomic(int64_t)  paused_until_ms; /* of server_clock_ms; 0: never */
     atomic_bool       pause_writes_only;
-    _Atomic(uint64_t) next_id, clients, connections, commands_run, rejected;
+    _Atomic(uint64_t) next_id, clients, connections, rejected;
     _Atomic(uint64_t) calls[COMMANDS_MAX]; /* by place in the table */
 };
 
-static inline void server_count_call(server *s, const command *c)
+static inline void server_count_calls(server *s, const command *c, uint64_t n)
 {
-    atomic_fetch_add_explicit(&s->calls[c - command_table], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->calls[c - command_table], n, memory_order_relaxed);
+}
+static inline uint64_t server_calls(const server *s)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < command_count; i++) sum += atomic_load_explicit(&s->calls[i], memory_order_relaxed);
+    return sum;
 }
 const char *server_port(const server *s); /* "0": there is none */
 int64_t     server_clock_ms(void);        /* never goes back */

@@ -51,12 +51,12 @@ static void on_unmounted(void *arg)
 
 static chr_status open_store(const serve_options *o, store **out)
 {
-    chr_options options = chr_options_default();
-    options.sync = o->sync.mode;
-    options.cache_bytes = o->cache_bytes;
-    options.memtable_bytes = o->memtable_bytes;
-    if (o->sync.mode == CHR_SYNC_INTERVAL) options.sync_interval_ms = o->sync.interval_ms;
-    return chr_open(o->dir, &options, out);
+    store_options options = { .chr = chr_options_default(), .keeps_hot = true };
+    options.chr.sync = o->sync.mode;
+    options.chr.cache_bytes = o->cache_bytes;
+    options.chr.memtable_bytes = o->memtable_bytes;
+    if (o->sync.mode == CHR_SYNC_INTERVAL) options.chr.sync_interval_ms = o->sync.interval_ms;
+    return store_open(o->dir, &options, out);
 }
 
 static chr_status start_server(const serve_options *o, store *s, stop *end, server **out)

@@ -13,6 +13,12 @@ typedef struct looked {
     char           *to;
     store_visit_fn *visit; /* or: this is called */
     void           *visit_arg;
+
+    /* Whether what is found may be kept in `often`, and what for. */
+    bool      keep;
+    slice     key;
+    uint64_t  hash, version;
+    hot_slot *kept;
 } looked;
 
 static size_t part_len(uint64_t size, uint64_t offset, size_t len)
@@ -26,6 +32,7 @@ static void look(void *arg, slice bytes)
     looked *l = arg;
     l->st = record_decode(bytes, &l->s->defaults[l->space], &l->rec);
     if (!chr_ok(l->st)) return;
+    if (l->keep) l->kept = hot_offer(l->s->often, l->hash, l->key, l->version, bytes);
     if (is_expired(l->s, &l->rec.meta)) {
         l->st = CHR_NOT_FOUND;
         return;
@@ -44,9 +51,23 @@ static chr_status look_up(store *s, const db_snapshot *at, slice key, looked *l,
 {
     engine_key k;
     chr_status st = engine_key_of(&k, l->space, key);
+    uint64_t   seen = 0;
     if (!chr_ok(st)) return st;
     l->s = s;
-    st = db_get(s->d, at, k.bytes, look, l, seq);
+    if (s->often && !at && l->space == OBJECT_KEY) {
+        l->key = key;
+        l->hash = key_hash(s, key);
+        bool settled;
+        l->version = stripe_version(&s->locks.at[stripe_of(l->hash)], &settled);
+        if (hot_visit(s->often, l->hash, key, l->version, store_ack_seq(s), look, l, seq)) {
+            engine_key_free(&k);
+            return l->st;
+        }
+        l->keep = settled;
+    }
+    st = db_get(s->d, at, k.bytes, look, l, &seen);
+    if (seq) *seq = seen;
+    if (l->kept) hot_settle(l->kept, chr_ok(st) ? seen : 0);
     engine_key_free(&k);
     return chr_ok(st) ? l->st : st;
 }
@@ -149,6 +170,13 @@ chr_status store_data(store *s, slice key, uint64_t offset, uint64_t *start, uin
     }
     db_snapshot_free(s->d, at);
     return st;
+}
+
+void store_prefetch(store *s, slice key)
+{
+    uint64_t hash = key_hash(s, key);
+    __builtin_prefetch(&s->locks.at[stripe_of(hash)]);
+    hot_prefetch(s->often, hash);
 }
 
 chr_status store_visit(store *s, slice key, store_visit_fn *visit, void *arg, uint64_t *seq)

@@ -4,7 +4,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { FORMAT = 1, META_BYTES = 4 + 8, BUFFER_KEPT = 2 * CHUNK_BYTES };
+enum {
+    FORMAT = 1,
+    META_BYTES = 4 + 8,
+    BUFFER_KEPT = 2 * CHUNK_BYTES,
+    HOT_SHARE = 4, /* of the cache: one part in so many is for records that are read often */
+};
 
 int64_t store_now_ns(store *s) { return (int64_t)env_wall_ns(s->e); }
 int64_t store_now_ms(store *s) { return (int64_t)(env_wall_ns(s->e) / 1000000); }
@@ -145,12 +150,16 @@ chr_status store_open(const char *dir, const store_options *options, store **out
     pthread_mutex_init(&s->id_lock, NULL);
     pthread_mutex_init(&s->sweep_lock, NULL);
 
+    size_t for_hot = options->keeps_hot ? options->chr.cache_bytes / HOT_SHARE : 0;
+    s->often = hot_new(for_hot);
+
     db_options of_db = { .env = s->e,
                          .dir = dir,
                          .chr = options->chr,
                          .drop = expire_drop,
                          .drop_arg = s,
                          .inline_work = options->inline_work };
+    if (s->often) of_db.chr.cache_bytes -= for_hot;
     chr_status st = db_open(&of_db, &s->d);
     if (!chr_ok(st)) goto free_store;
     st = watches_init(&s->watching, s->d);
@@ -172,6 +181,7 @@ close_db : {
     chr_buf_free(&why);
 }
 free_store:
+    hot_free(s->often);
     stripes_free(&s->locks);
     pthread_mutex_destroy(&s->id_lock);
     pthread_mutex_destroy(&s->sweep_lock);
@@ -199,6 +209,7 @@ chr_status chr_close(chr_store *s)
     if (!s) return CHR_OK;
     watches_free(&s->watching);
     chr_status st = db_close(s->d);
+    hot_free(s->often);
     for (int i = 0; i < TXN_SPARES; i++) txn_free(atomic_load_explicit(&s->spares[i], memory_order_relaxed));
     stripes_free(&s->locks);
     pthread_mutex_destroy(&s->id_lock);

@@ -54,6 +54,7 @@ typedef struct store_options {
     env        *env;
     chr_options chr;
     bool        inline_work; /* see db_options */
+    bool        keeps_hot;   /* a part of the cache is for records that are read often (hot.h): for a server */
 } store_options;
 chr_status store_open(const char *dir, const store_options *options, store **out);
 db        *store_db(store *s);
@@ -137,6 +138,8 @@ void txn_enter(txn *t);
 void txn_leave(txn *t);
 
 /* One put without conditions: what most writes are. */
+/* The record of `key` will be asked for soon: begins to fetch what is in memory of it. */
+void       store_prefetch(store *s, slice key);
 chr_status store_put(store *s, slice key, const object_meta *meta, slice value, uint64_t *seq);
 
 /* ---- acknowledging ---- */

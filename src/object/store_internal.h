@@ -3,6 +3,7 @@
 #define CHR_OBJECT_STORE_INTERNAL_H
 
 #include "base/hash.h"
+#include "object/hot.h"
 #include "object/keys.h"
 #include "object/record.h"
 #include "object/staging.h"
@@ -26,6 +27,7 @@ struct chr_store {
     record_defaults defaults[2]; /* by object_space */
     bool            read_only;
     stripes         locks;
+    hot            *often; /* read; NULL: goes without */
     watches         watching;
     _Atomic(txn *)  spares[TXN_SPARES];
 

@@ -1,6 +1,5 @@
 #include "object/stripes.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 
 void stripes_init(stripes *s)
@@ -56,6 +55,18 @@ void stripes_unlock(stripes *s, const stripe_set *set)
     for (uint32_t w = 0; w < STRIPE_WORDS; w++)
         for (uint64_t left = set->words[w]; left; left &= left - 1)
             stripe_unlock(s, w * 64 + (uint32_t)__builtin_ctzll(left));
+}
+
+void stripes_raise(stripes *s, const stripe_set *set)
+{
+    for (uint32_t w = 0; w < STRIPE_WORDS; w++)
+        for (uint64_t left = set->words[w]; left; left &= left - 1)
+            stripe_raise(&s->at[w * 64 + (uint32_t)__builtin_ctzll(left)]);
+}
+
+void stripes_raise_all(stripes *s)
+{
+    for (uint32_t i = 0; i < STRIPES; i++) stripe_raise(&s->at[i]);
 }
 
 void stripes_lock_all(stripes *s)

@@ -12,13 +12,15 @@
 #include "base/bytes.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
-enum { STRIPES = 1024, STRIPE_WORDS = STRIPES / 64, PARKS = 16 };
+enum { STRIPES = 8192, STRIPE_WORDS = STRIPES / 64, PARKS = 16 };
 
 typedef struct stripe {
-    _Alignas(64) _Atomic(uint32_t) state; /* 0 free, 1 taken, 2 taken and perhaps waited for */
-    uint32_t  count, slots;               /* of `hashes`: used; all, a power of two or 0 */
-    uint64_t *hashes;                     /* 0: empty */
+    _Alignas(32) _Atomic(uint32_t) state; /* 0 free, 1 taken, 2 taken and perhaps waited for */
+    uint32_t          count, slots;       /* of `hashes`: used; all, a power of two or 0 */
+    uint64_t         *hashes;             /* 0: empty */
+    _Atomic(uint64_t) version;            /* raised before a batch that changes its keys can be seen */
 } stripe;
 
 typedef struct stripes {
@@ -45,6 +47,19 @@ void stripes_lock(stripes *s, const stripe_set *set);
 void stripes_unlock(stripes *s, const stripe_set *set);
 void stripes_lock_all(stripes *s);
 void stripes_unlock_all(stripes *s);
+
+/* Raises the versions of stripes that the caller has locked. */
+static inline void stripe_raise(stripe *at) { atomic_fetch_add_explicit(&at->version, 1, memory_order_acq_rel); }
+void               stripes_raise(stripes *s, const stripe_set *set);
+void               stripes_raise_all(stripes *s);
+/* Without its lock. *settled: nobody has the lock, so what is then read of the stripe's keys is right for this version; if it is
+ * outdated by then, so is the version. */
+static inline uint64_t stripe_version(const stripe *at, bool *settled)
+{
+    uint64_t version = atomic_load_explicit(&at->version, memory_order_acquire);
+    *settled = atomic_load_explicit(&at->state, memory_order_acquire) == 0;
+    return version;
+}
 
 /* All with the stripe of `hash` locked. */
 bool stripes_may_be_big(const stripes *s, uint64_t hash);

@@ -114,6 +114,18 @@ static void tell_watchers(txn *t, uint64_t seq)
     }
 }
 
+/* See hot.h: from here on nobody takes what was read before for what is there. */
+static void raise_versions(txn *t)
+{
+    stripes *locks = &t->s->locks;
+    if (t->stripe_count == STRIPES)
+        stripes_raise_all(locks);
+    else if (t->stripe_count == 1)
+        stripe_raise(&locks->at[t->stripe]);
+    else
+        stripes_raise(locks, &t->held);
+}
+
 static chr_status apply(txn *t, uint64_t *seq)
 {
     watches   *w = &t->s->watching;
@@ -122,6 +134,7 @@ static chr_status apply(txn *t, uint64_t *seq)
     chr_status st = update_big_hashes(t, true);
     if (!chr_ok(st)) return st;
     if (watched && !chr_ok(st = watches_begin(w, &hold))) return st;
+    raise_versions(t);
     st = db_apply(t->s->d, &t->changes.b, seq);
     if (chr_ok(st)) update_big_hashes(t, false);
     if (watched) {

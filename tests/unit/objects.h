@@ -34,7 +34,7 @@ typedef struct fixture {
 
 static inline void open_store(fixture *f)
 {
-    store_options o = { .env = f->sim, .chr = chr_options_default(), .inline_work = f->sim != NULL };
+    store_options o = { .env = f->sim, .chr = chr_options_default(), .inline_work = f->sim != NULL, .keeps_hot = true };
     o.chr.sync = CHR_SYNC_NONE;
     o.chr.memtable_bytes = 1 << 20;
     o.chr.cache_bytes = 4 << 20;

@@ -30,7 +30,7 @@ static inline int setup(void **state)
 {
     fixture       *f = calloc(1, sizeof *f);
     const char    *tmp = getenv("TMPDIR");
-    store_options  o = { .chr = chr_options_default() };
+    store_options  o = { .chr = chr_options_default(), .keeps_hot = true };
     server_options net = { .listen = "127.0.0.1:0", .threads = 2 };
     assert_non_null(f);
     snprintf(f->dir, sizeof f->dir, "%s/chronos-server-XXXXXX", tmp ? tmp : "/tmp");

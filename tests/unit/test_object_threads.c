@@ -342,11 +342,121 @@ static void writers_wait_for_watchers_and_nobody_waits_for_ever(void **state)
     pthread_mutex_destroy(&q.lock);
 }
 
+/* ---- what is read often ---- */
+
+enum { OFTEN = 6, VERSIONS = 20000 };
+typedef struct often {
+    store                 *s;
+    _Atomic(int)           writers; /* how many have begun, and so which key is whose */
+    _Atomic(unsigned)      done;
+    _Atomic(unsigned long) written[OFTEN]; /* the last version that a put has returned for */
+} often;
+
+static slice often_key(char key[24], int i)
+{
+    snprintf(key, 24, "often%d", i);
+    return chr_str(key);
+}
+
+static void *write_versions(void *arg)
+{
+    often *o = arg;
+    int    own = o->writers++;
+    char   key[24], text[24];
+    for (unsigned long v = 1; v <= (unsigned long)rounds_of(VERSIONS); v++)
+        for (int i = own; i < OFTEN; i += THREADS) {
+            snprintf(text, sizeof text, "%lu", v);
+            assert_int_equal(store_put(o->s, often_key(key, i), NULL, chr_str(text), NULL), CHR_OK);
+            o->written[i] = v;
+        }
+    o->done++;
+    return NULL;
+}
+
+static void *read_versions(void *arg)
+{
+    often        *o = arg;
+    char          key[24];
+    buf           value = { 0 };
+    unsigned long seen[OFTEN] = { 0 };
+    for (unsigned n = 0; o->done < THREADS; n++) {
+        unsigned      i = n / 8 % OFTEN; /* again and again, so that it is kept */
+        unsigned long least = o->written[i];
+        if (least < seen[i]) least = seen[i];
+        chr_status st = store_get(o->s, NULL, often_key(key, (int)i), &value, NULL, NULL);
+        if (st == CHR_NOT_FOUND && least == 0) continue;
+        assert_int_equal(st, CHR_OK);
+        assert_true(buf_append_byte(&value, 0));
+        seen[i] = strtoul(value.data, NULL, 10);
+        assert_true(seen[i] >= least);
+    }
+    chr_buf_free(&value);
+    return NULL;
+}
+
+static void *write_or_read_versions(void *arg)
+{
+    static _Atomic(unsigned) turn;
+    return turn++ % 2 ? read_versions(arg) : write_versions(arg);
+}
+
+static void no_reader_sees_an_old_version_after_a_new_one(void **state)
+{
+    fixture *f = *state;
+    often    o = { .s = f->s };
+    run_threads(write_or_read_versions, &o, 2 * THREADS);
+}
+
+static void assert_often(store *s, const char *key, const char *value)
+{
+    for (int i = 0; i < 4; i++) assert_value(s, key, chr_str(value));
+}
+
+static void what_is_read_often_is_as_fresh_as_the_rest(void **state)
+{
+    fixture *f = *state;
+    store   *s = f->s;
+    slice    keys[] = { chr_str("a"), chr_str("b") };
+    put(s, "a", chr_str("1"));
+    put(s, "b", chr_str("2"));
+    assert_often(s, "a", "1");
+    assert_often(s, "b", "2");
+    store_snapshot *before = NULL;
+    assert_int_equal(chr_snapshot_new(s, &before), CHR_OK);
+
+    put(s, "a", chr_str("3"));
+    assert_often(s, "a", "3");
+    txn *t = txn_begin(s, keys, 2);
+    assert_int_equal(txn_move(t, OBJECT_KEY, keys[0], keys[1]), CHR_OK);
+    commit(t);
+    for (int i = 0; i < 3; i++) assert_absent(s, "a");
+    assert_often(s, "b", "3");
+    buf value = { 0 };
+    assert_int_equal(store_get(s, before, keys[1], &value, NULL, NULL), CHR_OK);
+    assert_true(slice_equal(buf_slice(&value), chr_str("2")));
+    chr_buf_free(&value);
+    chr_snapshot_free(before);
+
+    t = txn_begin(s, NULL, 0);
+    assert_int_equal(txn_delete_range(t, OBJECT_KEY, chr_str("a"), chr_str("c")), CHR_OK);
+    commit(t);
+    assert_absent(s, "b");
+
+    object_meta soon = object_meta_default(s, 0);
+    soon.expire_ms = (uint64_t)store_now_ms(s) + 10 * SECOND_MS;
+    assert_int_equal(store_put(s, keys[0], &soon, chr_str("for a while"), NULL), CHR_OK);
+    assert_often(s, "a", "for a while");
+    env_sim_set_wall(f->sim, SIM_WALL_NS + UINT64_C(11) * 1000000000);
+    assert_absent(s, "a");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_BOTH(a_watcher_hears_of_each_change_and_holds_it_back),
+        ON(on_sim, what_is_read_often_is_as_fresh_as_the_rest),
         ON(on_disk, no_increment_of_many_threads_is_lost),
+        ON(on_disk, no_reader_sees_an_old_version_after_a_new_one),
         ON(on_disk, readers_see_transfers_between_keys_whole),
         ON(on_disk, a_value_in_chunks_is_read_as_of_one_moment),
         ON(on_disk, writers_wait_for_watchers_and_nobody_waits_for_ever),

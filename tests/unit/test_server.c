@@ -81,6 +81,57 @@ static void a_pipeline_is_answered_in_order(void **state)
     redisFree(c);
 }
 
+/* The server may do many of one kind at once, and it must not show. */
+static void commands_of_a_kind_are_answered_as_if_alone(void **state)
+{
+    enum { N = 300, CHUNKED = 137, TOO_LONG = 70000, BIG = 200000 };
+    redisContext *c = client(*state);
+    char         *big = calloc(1, BIG);
+    assert_non_null(big);
+    memset(big, 'b', BIG);
+    for (int i = 0; i < N; i++) {
+        if (i == CHUNKED)
+            redisAppendCommand(c, "SET key:%d %b", i, big, (size_t)BIG);
+        else
+            redisAppendCommand(c, "SET key:%d %d", i, i);
+        if (i == CHUNKED / 2) redisAppendCommand(c, "SET %b no", big, (size_t)TOO_LONG);
+        redisAppendCommand(c, "SET same %d", i);
+    }
+    for (int i = 0; i < N; i++) redisAppendCommand(c, "GET key:%d", i);
+    redisAppendCommand(c, "GET same");
+    redisAppendCommand(c, "GET nobody");
+    redisAppendCommand(c, "GET a b");
+    for (int i = 0; i < N; i++) {
+        assert_next(c, "ok:OK");
+        if (i == CHUNKED / 2) {
+            redisReply *r;
+            assert_int_equal(redisGetReply(c, (void **)&r), REDIS_OK);
+            assert_int_equal(r->type, REDIS_REPLY_ERROR);
+            freeReplyObject(r);
+        }
+        assert_next(c, "ok:OK");
+    }
+    for (int i = 0; i < N; i++) {
+        redisReply *r;
+        char        expected[32];
+        snprintf(expected, sizeof expected, "%d", i);
+        assert_int_equal(redisGetReply(c, (void **)&r), REDIS_OK);
+        assert_int_equal(r->type, REDIS_REPLY_STRING);
+        if (i == CHUNKED) {
+            assert_int_equal(r->len, BIG);
+            assert_memory_equal(r->str, big, BIG);
+        } else {
+            assert_string_equal(r->str, expected);
+        }
+        freeReplyObject(r);
+    }
+    assert_next(c, "str:299");
+    assert_next(c, "nil");
+    assert_next(c, "err:ERR wrong number of arguments for 'get' command");
+    free(big);
+    redisFree(c);
+}
+
 /* Commands behind a reply that fills the buffer run when it has been sent, perhaps with nothing else to wake the reactor. */
 static void what_waited_for_room_is_acknowledged_too(void **state)
 {
@@ -253,6 +304,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(commands_answer_what_redis_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(a_pipeline_is_answered_in_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(commands_of_a_kind_are_answered_as_if_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(what_waited_for_room_is_acknowledged_too, setup, teardown),
         cmocka_unit_test_setup_teardown(values_in_chunks_go_in_and_out, setup, teardown),
         cmocka_unit_test_setup_teardown(a_scan_misses_nothing_while_keys_come_and_go, setup, teardown),
