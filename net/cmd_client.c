@@ -148,6 +148,14 @@ static void client_setinfo(request *r)
                     r->args[2].data);
 }
 
+bool client_is_administration(slice subcommand_name)
+{
+    static const char *const names[] = { "kill", "list", "no-evict", "pause", "unpause" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (argument_is(subcommand_name, names[i])) return true;
+    return false;
+}
+
 void cmd_client(request *r)
 {
     static const subcommand known[] = { { "id", 2 },      { "getname", 2 },  { "info", 2 },   { "kill", -3 },

@@ -125,7 +125,7 @@ static void info_persistence(request *r, buf *b)
 static void info_stats(request *r, buf *b)
 {
     buf_printf(b, "total_connections_received:%" PRIu64 "\r\ntotal_commands_processed:%" PRIu64 "\r\n",
-               (uint64_t)r->server->connections, (uint64_t)r->server->commands_run);
+               (uint64_t)r->server->connections, calls_sum(r->server));
 }
 static void info_engine(request *r, buf *b)
 {
@@ -139,9 +139,16 @@ static void info_engine(request *r, buf *b)
 }
 static void info_commandstats(request *r, buf *b)
 {
-    for (size_t i = 0; i < command_count; i++)
-        if (r->server->calls[i])
-            buf_printf(b, "cmdstat_%s:calls=%" PRIu64 "\r\n", command_table[i].name, (uint64_t)r->server->calls[i]);
+    for (size_t i = 0; i < command_count; i++) {
+        call_stats of = calls_of(r->server, &command_table[i]);
+        if (!of.calls && !of.rejected) continue;
+        buf_printf(b,
+                   "cmdstat_%s:calls=%" PRIu64 ",usec=%" PRIu64 ",usec_per_call=%.2f,rejected_calls=%" PRIu64
+                   ",failed_calls=%" PRIu64 "\r\n",
+                   command_table[i].name, (uint64_t)of.calls, of.ns / 1000,
+                   of.calls ? (double)of.ns / 1000 / (double)of.calls : 0.0, (uint64_t)of.rejected,
+                   (uint64_t)of.failed);
+    }
 }
 
 void cmd_info(request *r)

@@ -3,7 +3,7 @@
 #include <pthread.h>
 
 const command command_table[] = {
-    { "acl", -2, CMD_SLOW | CMD_NO_MULTI, 0, 0, 0, cmd_acl,
+    { "acl", -2, CMD_SLOW | CMD_NO_MULTI | CMD_NOT_MONITORED, 0, 0, 0, cmd_acl,
       "GETUSER name | LIST | SETUSER name [rule ...] | USERS | WHOAMI", "Shows and changes who may do what." },
     { "append", 3, CMD_WRITE | CMD_GROWS | CMD_FAST, 1, 1, 1, cmd_append, "key value",
       "Appends to a value, and creates it if need be." },
@@ -31,7 +31,7 @@ const command command_table[] = {
       "Describes the commands." },
     { "compact", 1, CMD_ADMIN | CMD_SLOW | CMD_NO_MULTI, 0, 0, 0, cmd_compact, "",
       "Compacts the whole store, and waits for it." },
-    { "config", -2, CMD_SLOW | CMD_NO_MULTI, 0, 0, 0, cmd_config,
+    { "config", -2, CMD_SLOW | CMD_NO_MULTI | CMD_NOT_MONITORED, 0, 0, 0, cmd_config,
       "GET pattern [pattern ...] | SET setting value [setting value ...]", "Shows and changes settings." },
     { "copy", -3, CMD_WRITE | CMD_GROWS, 1, 2, 1, cmd_copy, "source destination [DB destination-db] [REPLACE]",
       "Copies a key." },
@@ -47,7 +47,7 @@ const command command_table[] = {
     { "discard", 1, CMD_FAST | CMD_UNQUEUED, 0, 0, 0, cmd_discard, "", "Drops the commands queued since MULTI." },
     { "dump", 2, CMD_READ, 1, 1, 1, cmd_dump, "key", "Gives a value in a form that RESTORE takes." },
     { "echo", 2, CMD_FAST, 0, 0, 0, cmd_echo, "message", "Says it back." },
-    { "exec", 1, CMD_WRITE | CMD_UNQUEUED, 0, 0, 0, cmd_exec, "",
+    { "exec", 1, CMD_WRITE | CMD_UNQUEUED | CMD_NOT_SLOW, 0, 0, 0, cmd_exec, "",
       "Runs the commands queued since MULTI, all at once." },
     { "exists", -2, CMD_READ | CMD_FAST, 1, -1, 1, cmd_exists, "key [key ...]", "Counts which of the keys exist." },
     { "expire", -3, CMD_WRITE | CMD_FAST, 1, 1, 1, cmd_expire, "key seconds [NX | XX | GT | LT]",
@@ -80,6 +80,7 @@ const command command_table[] = {
       "key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
       "Finds the longest common subsequence of two values." },
     { "mget", -2, CMD_READ | CMD_FAST, 1, -1, 1, cmd_mget, "key [key ...]", "Gets several values." },
+    { "monitor", 1, CMD_ADMIN | CMD_NO_MULTI, 0, 0, 0, cmd_monitor, "", "Shows every command that is run." },
     { "mset", -3, CMD_WRITE | CMD_GROWS, 1, -1, 2, cmd_mset, "key value [key value ...]",
       "Sets several values, all or none." },
     { "msetnx", -3, CMD_WRITE | CMD_GROWS, 1, -1, 2, cmd_msetnx, "key value [key value ...]",
@@ -137,6 +138,8 @@ const command command_table[] = {
     { "setrange", 4, CMD_WRITE | CMD_GROWS, 1, 1, 1, cmd_setrange, "key offset value",
       "Writes over a part of a value." },
     { "shutdown", -1, CMD_ADMIN | CMD_NO_MULTI, 0, 0, 0, cmd_shutdown, "", "Stops the server in order." },
+    { "slowlog", -2, CMD_ADMIN, 0, 0, 0, cmd_slowlog, "GET [count] | HELP | LEN | RESET",
+      "Shows the last commands that took long." },
     { "strlen", 2, CMD_READ | CMD_FAST, 1, 1, 1, cmd_strlen, "key", "Tells the length of a value." },
     { "subscribe", -2, CMD_SUBSCRIBED | CMD_NO_MULTI, 0, 0, 0, cmd_subscribe, "channel [channel ...]",
       "Receives what is published on channels." },

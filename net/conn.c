@@ -71,7 +71,7 @@ void conn_free(conn *c)
 {
     for (delivery *d; (d = c->kept);) {
         c->kept = d->next;
-        pubsub_drop(d);
+        delivery_drop(d);
     }
     if (c->job) job_free(c->job);
     tls_stream_free(c->tls);
@@ -108,6 +108,7 @@ void conn_retire(conn *c)
 {
     reactor *r = c->reactor;
     pubsub_leave(&r->server->pubsub, &c->session);
+    monitors_leave(&r->server->monitors, &c->session);
     c->dead = true;
     c->next = r->dead;
     r->dead = c;
@@ -196,7 +197,7 @@ static void compact_out(conn *c)
         c->out_at = 0;
         return;
     }
-    c->out_at = c->out.len = 0;
+    c->out_at = c->out.len = c->pushed = 0;
     if (c->out.cap > OUT_KEPT) chr_buf_free(&c->out);
 }
 
@@ -235,6 +236,7 @@ static bool subscriber_keeps_up(conn *c)
 {
     const settings *s = &c->reactor->server->settings;
     size_t          unsent = c->out.len - c->out_at;
+    if (unsent > c->pushed) unsent = c->pushed; /* long replies are no reason to close it */
     if (atomic_load(&c->overrun) || (s->pubsub_hard && unsent > s->pubsub_hard)) return false;
     if (!s->pubsub_soft || unsent <= s->pubsub_soft) {
         c->over_soft_ms = 0;
@@ -247,7 +249,7 @@ static bool subscriber_keeps_up(conn *c)
 
 bool conn_keeps_for_later(conn *c, delivery *d)
 {
-    if (c->dead || !c->job || !c->job->noted) return false;
+    if (c->dead || !c->job || !(c->job->noted || d->message->after_reply)) return false;
     d->next = NULL;
     if (c->kept)
         c->kept_last->next = d;
@@ -261,21 +263,19 @@ static void deliver_kept(conn *c)
 {
     for (delivery *d; !c->job && (d = c->kept);) {
         c->kept = d->next;
-        pubsub_deliver(d);
+        delivery_finish(d);
     }
 }
 
-void conn_push(conn *c, slice kind, slice pattern, slice channel, slice payload, uint64_t seq)
+void conn_push(conn *c, const message *m)
 {
     request r = { .server = c->reactor->server, .session = &c->session, .out = &c->out };
     size_t  at = c->out.len;
     if (c->dead || c->session.closing) return;
-    reply_push(&r, pattern.data ? 4 : 3);
-    reply_value(&r, kind);
-    if (pattern.data) reply_value(&r, pattern);
-    reply_value(&r, channel);
-    reply_value(&r, payload);
-    if (r.no_memory || !note_reply(c, at, seq) || !subscriber_keeps_up(c)) die(c);
+    m->say(&r, m);
+    if (c->out.len == at && !r.no_memory) return;
+    c->pushed += c->out.len - at;
+    if (r.no_memory || !note_reply(c, at, m->seq) || !subscriber_keeps_up(c)) die(c);
 }
 
 /* ---- in ---- */
@@ -366,9 +366,9 @@ static void run_command(conn *c, const command *found)
                   .n = c->args.n,
                   .out = &c->out };
     size_t  at = c->out.len;
+    bool    ran = false;
     r.command = found;
     atomic_store_explicit(&c->session.last_command, found, memory_order_relaxed);
-    atomic_fetch_add_explicit(&srv->commands_run, 1, memory_order_relaxed);
     if (!r.command) {
         transaction_spoil(&c->session);
         reply_unknown_command(&r);
@@ -386,7 +386,7 @@ static void run_command(conn *c, const command *found)
     } else if (transaction_takes(&c->session, r.command)) {
         transaction_queue(&r);
     } else {
-        server_count_call(srv, r.command);
+        ran = true;
         if (r.command->flags & CMD_SLOW || (r.command->flags & CMD_WRITE && db_would_stall(store_db(srv->store))))
             r.deferred = true;
         else
@@ -400,6 +400,13 @@ static void run_command(conn *c, const command *found)
             return;
         }
         reply_status(&r, CHR_NO_MEMORY);
+    }
+    if (ran) {
+        uint64_t now = ticks_now();
+        calls_note(&r, ticks_between(c->reactor->ticks, now));
+        c->reactor->ticks = now;
+    } else if (found && r.failed) {
+        calls_note_rejected(&r);
     }
     finish_command(c, at, r.seq, r.no_memory);
 }
@@ -452,6 +459,7 @@ static void resume_job(conn *c)
 static bool work_through(conn *c)
 {
     c->is_paused = false;
+    c->reactor->ticks = ticks_now();
     while (!c->dead && !c->job && !c->session.closing && c->out.len - c->out_at < OUT_PAUSE) {
         slice in = chr_bytes(c->in.data + c->in_at, c->in.len - c->in_at);
         if (in.len == 0 || (in.len < c->in_need && !c->in_end)) break;

@@ -38,6 +38,7 @@ typedef struct session {
     _Atomic(const command *) last_command;
     _Atomic(int)             queued; /* since MULTI; -1: there was none */
     _Atomic(uint32_t)        subscriptions[TOPIC_KINDS];
+    atomic_bool              monitors; /* it is told of every command */
 
     transaction *transaction; /* of MULTI or WATCH, or NULL */
     subscriber  *subscriber;  /* to channels, or NULL */
@@ -54,6 +55,7 @@ typedef struct request {
     uint64_t       seq; /* the answer depends on it; raised by request_saw */
     bool           on_worker;
     bool           deferred;  /* a reactor's handler wants to run again on a worker; nothing was answered */
+    bool           failed;    /* an error was answered */
     bool           no_memory; /* the reply could not be written: the connection is closed */
     void          *rest;      /* of a reply in pieces, see request_goes_on; NULL: it is complete */
     void (*rest_free)(void *rest);
@@ -114,6 +116,8 @@ typedef struct subcommand {
     int         arity; /* as in the table of commands: with the names of command and subcommand */
 } subcommand;
 static inline bool arity_fits(int arity, size_t n) { return arity >= 0 ? n == (size_t)arity : n >= (size_t)-arity; }
+/* The lines of HELP between the first and the last, up to NULL. */
+void reply_help(request *r, const char *const *lines);
 /* Its place among the `n` that are known; -1: an error was written. */
 int find_subcommand(request *r, const subcommand *known, int n);
 

@@ -239,7 +239,7 @@ static void take_published(reactor *r)
     while (d) {
         delivery *next = d->next;
         conn     *c = d->to;
-        pubsub_deliver(d);
+        delivery_finish(d);
         if (!c->touched) {
             c->touched = true;
             c->touched_next = touched;
@@ -393,6 +393,9 @@ static void stop(server *s, unsigned running)
     cursors_free(&s->cursors);
     if (s->socket_path) (void)unlink(s->socket_path);
     pubsub_free(&s->pubsub);
+    monitors_free(&s->monitors);
+    slowlog_free(&s->slowlog);
+    calls_free(&s->calls);
     users_free(s->users);
     tls_free(s->tls);
     free(s);
@@ -414,6 +417,10 @@ chr_status server_start(store *st, const server_options *options, server **out)
     if (s->n_reactors > REACTORS_MAX) s->n_reactors = REACTORS_MAX;
     cursors_init(&s->cursors);
     pubsub_init(&s->pubsub, st);
+    monitors_init(&s->monitors);
+    slowlog_init(&s->slowlog);
+    calls_init(&s->calls);
+    ticks_start();
     settings_init(&s->settings, options->max_clients ? options->max_clients : CLIENTS_MAX);
     for (unsigned i = 0; i < s->n_reactors; i++) {
         reactor *r = &s->reactors[i];

@@ -2,18 +2,21 @@
 #ifndef CHR_NET_SERVER_INTERNAL_H
 #define CHR_NET_SERVER_INTERNAL_H
 
+#include "net/calls.h"
 #include "net/command.h"
 #include "net/conn.h"
 #include "net/cursors.h"
+#include "net/monitor.h"
 #include "net/pubsub.h"
 #include "net/server.h"
 #include "net/settings.h"
+#include "net/slowlog.h"
 #include "net/tls.h"
 #include "net/workers.h"
 
 #include <stdatomic.h>
 
-enum { REACTORS_MAX = 64, COMMANDS_MAX = 256 };
+enum { REACTORS_MAX = 64 };
 
 /* One thread with its own epoll; owns the connections it accepted. */
 typedef struct reactor {
@@ -31,6 +34,8 @@ typedef struct reactor {
     conn           *dead;               /* closed in this turn, freed at its end */
     atomic_bool     look_now;           /* at all connections, without waiting for the time to come */
     int64_t         next_look_ms, now_ms;
+    uint64_t        ticks; /* when the command that runs began */
+    call_table      calls; /* changed by this thread only */
 } reactor;
 
 struct server {
@@ -45,20 +50,18 @@ struct server {
     workers          *workers;
     cursors           cursors;
     pubsub            pubsub;
+    monitors          monitors;
+    slowlog           slowlog;
+    calls             calls;
     settings          settings;
     struct users     *users; /* NULL: everybody may do everything */
     atomic_bool       stopping;
     _Atomic(int64_t)  saved_ms;        /* when the last checkpoint was made; before the first, the start */
     _Atomic(int64_t)  paused_until_ms; /* of server_clock_ms; 0: never */
     atomic_bool       pause_writes_only;
-    _Atomic(uint64_t) next_id, clients, connections, commands_run, rejected;
-    _Atomic(uint64_t) calls[COMMANDS_MAX]; /* by place in the table */
+    _Atomic(uint64_t) next_id, clients, connections, rejected;
 };
 
-static inline void server_count_call(server *s, const command *c)
-{
-    atomic_fetch_add_explicit(&s->calls[c - command_table], 1, memory_order_relaxed);
-}
 const char *server_port(const server *s); /* "0": there is none */
 int64_t     server_clock_ms(void);        /* never goes back */
 void        reactor_wake(reactor *r);
