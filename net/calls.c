@@ -7,48 +7,49 @@ void calls_free(calls *c) { pthread_mutex_destroy(&c->mu); }
 
 uint64_t calls_middle_ns(size_t place)
 {
-    if (place == 0) return UINT64_C(1) << (SPREAD_LOWEST - 1);
-    size_t   step = (place - 1) % SPREAD_STEPS;
-    uint64_t power = UINT64_C(1) << (SPREAD_LOWEST + (place - 1) / SPREAD_STEPS);
+    size_t   bits = place / SPREAD_STEPS + SPREAD_BITS - 1, step = place % SPREAD_STEPS;
+    uint64_t power = UINT64_C(1) << bits;
+    if (bits < SPREAD_BITS) return power; /* all that is shorter */
     return power + (2 * step + 1) * power / (2 * SPREAD_STEPS);
 }
 
-/* Only this thread changes it. */
-static inline void add_own(_Atomic(uint64_t) *to, uint64_t n)
-{
-    atomic_store_explicit(to, atomic_load_explicit(to, memory_order_relaxed) + n, memory_order_relaxed);
-}
 static inline void add_shared(_Atomic(uint64_t) *to, uint64_t n)
 {
     atomic_fetch_add_explicit(to, n, memory_order_relaxed);
 }
 
-void calls_note(request *r, uint64_t ns)
+void calls_tell(const request *r, uint64_t ns)
 {
     server *s = r->server;
-    size_t  place = calls_place(ns), command_at = (size_t)(r->command - command_table);
-    if (__builtin_expect(!r->on_worker, 1)) {
-        call_stats *of = &conn_of(r->session)->reactor->calls.of[command_at];
-        add_own(&of->calls, 1);
-        add_own(&of->ns, ns);
-        add_own(&of->spread[place], 1);
-        if (__builtin_expect(r->failed, 0)) add_own(&of->failed, 1);
+    if (ns >= atomic_load(&s->settings.slow_ns)) slowlog_add(&s->slowlog, r, ns);
+    if (atomic_load(&s->monitors.count)) monitors_tell(&s->monitors, r);
+}
+
+void calls_note(const request *r, uint64_t ns)
+{
+    calls *c = &r->server->calls;
+    if (!r->on_worker) {
+        calls_count(&conn_of(r->session)->reactor->calls, r, ns);
     } else {
-        call_stats *of = &s->calls.by_workers.of[command_at];
-        add_shared(&of->calls, 1);
+        call_stats *of = &c->by_workers.of[r->command - command_table];
         add_shared(&of->ns, ns);
-        add_shared(&of->spread[place], 1);
+        add_shared(&of->spread[calls_place(ns)], 1);
         if (r->failed) add_shared(&of->failed, 1);
     }
-    if (__builtin_expect(ns >= atomic_load_explicit(&s->settings.slow_ns, memory_order_relaxed), 0))
-        slowlog_add(&s->slowlog, r, ns);
-    if (__builtin_expect(atomic_load_explicit(&s->monitors.count, memory_order_relaxed) > 0, 0))
-        monitors_tell(&s->monitors, r);
+    if (ns >= atomic_load_explicit(&c->notable_ns, memory_order_relaxed)) calls_tell(r, ns);
 }
 
 void calls_note_rejected(const request *r)
 {
-    add_own(&conn_of(r->session)->reactor->calls.of[r->command - command_table].rejected, 1);
+    calls_add_own(&conn_of(r->session)->reactor->calls.of[r->command - command_table].rejected, 1);
+}
+
+void calls_update_notable(server *s)
+{
+    pthread_mutex_lock(&s->calls.mu);
+    uint64_t ns = atomic_load(&s->settings.slow_ns);
+    atomic_store(&s->calls.notable_ns, atomic_load(&s->monitors.count) ? 0 : ns);
+    pthread_mutex_unlock(&s->calls.mu);
 }
 
 /* ---- errors ---- */
@@ -75,7 +76,6 @@ void calls_note_error(server *s, const char *text)
 
 static void add_up(call_stats *sum, const call_stats *of)
 {
-    sum->calls += of->calls;
     sum->ns += of->ns;
     sum->failed += of->failed;
     sum->rejected += of->rejected;
@@ -96,7 +96,6 @@ call_stats calls_of(server *s, const command *c)
     call_stats sum = since_start(s, at);
     pthread_mutex_lock(&s->calls.mu);
     const call_stats *before = &s->calls.before.of[at];
-    sum.calls -= before->calls;
     sum.ns -= before->ns;
     sum.failed -= before->failed;
     sum.rejected -= before->rejected;
@@ -105,10 +104,20 @@ call_stats calls_of(server *s, const command *c)
     return sum;
 }
 
+uint64_t calls_total(const call_stats *of)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < SPREAD; i++) n += of->spread[i];
+    return n;
+}
+
 uint64_t calls_sum(server *s)
 {
     uint64_t sum = 0;
-    for (size_t i = 0; i < command_count; i++) sum += calls_of(s, &command_table[i]).calls;
+    for (size_t i = 0; i < command_count; i++) {
+        call_stats of = calls_of(s, &command_table[i]);
+        sum += calls_total(&of);
+    }
     return sum;
 }
 

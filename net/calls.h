@@ -11,14 +11,14 @@
 
 enum {
     COMMANDS_MAX = 256,
-    SPREAD_LOWEST = 8, /* times below 2^this nanoseconds are not told apart */
-    SPREAD_STEPS = 4,  /* that a power of two is divided into */
-    SPREAD = 128,
+    SPREAD_BITS = 7,  /* times below 2^this nanoseconds are not told apart */
+    SPREAD_STEPS = 4, /* that a power of two is divided into */
+    SPREAD = 253,     /* more than enough; it makes of call_stats a power of two */
     ERROR_CODES_MAX = 32,
 };
 
 typedef struct call_stats {
-    _Atomic(uint64_t) calls, ns, failed, rejected;
+    _Atomic(uint64_t) ns, failed, rejected;
     _Atomic(uint64_t) spread[SPREAD]; /* calls by how long they took, see calls_place */
 } call_stats;
 
@@ -32,12 +32,13 @@ typedef struct error_count {
 } error_count;
 
 typedef struct calls {
-    call_table      by_workers;
-    pthread_mutex_t mu;
-    call_table      before; /* what had been counted at the last reset; mu */
-    error_count     errors[ERROR_CODES_MAX];
-    size_t          n_errors; /* mu, as errors and all_errors */
-    uint64_t        all_errors;
+    _Atomic(uint64_t) notable_ns; /* what takes shorter interests nobody */
+    call_table        by_workers;
+    pthread_mutex_t   mu;
+    call_table        before; /* what had been counted at the last reset; mu */
+    error_count       errors[ERROR_CODES_MAX];
+    size_t            n_errors; /* mu, as errors and all_errors */
+    uint64_t          all_errors;
 } calls;
 
 void calls_init(calls *c);
@@ -46,22 +47,39 @@ void calls_free(calls *c);
 /* In which part of a spread a time belongs, and the middle of a part. */
 static inline size_t calls_place(uint64_t ns)
 {
-    if (ns >> SPREAD_LOWEST == 0) return 0;
-    unsigned bits = 63 - (unsigned)__builtin_clzll(ns);
-    size_t   place = (size_t)(bits - SPREAD_LOWEST) * SPREAD_STEPS + (ns >> (bits - 2) & (SPREAD_STEPS - 1)) + 1;
-    return place < SPREAD ? place : SPREAD - 1;
+    uint64_t n = ns | ((UINT64_C(1) << SPREAD_BITS) - 1);
+    unsigned bits = 63u ^ (unsigned)__builtin_clzll(n);
+    return (size_t)(bits - (SPREAD_BITS - 1)) * SPREAD_STEPS + (n >> (bits - 2) & (SPREAD_STEPS - 1));
 }
 uint64_t calls_middle_ns(size_t place);
 
-/* The command has been run, and took `ns`: counts it, and tells those who want to know of it. On a reactor by its own thread. */
-void calls_note(request *r, uint64_t ns);
-/* It was refused before it ran. */
+/* Only this thread changes it. */
+static inline void calls_add_own(_Atomic(uint64_t) *to, uint64_t n)
+{
+    atomic_store_explicit(to, atomic_load_explicit(to, memory_order_relaxed) + n, memory_order_relaxed);
+}
+/* By the thread that has the table, which is not that of the workers. */
+static inline void calls_count(call_table *own, const request *r, uint64_t ns)
+{
+    call_stats *of = &own->of[r->command - command_table];
+    calls_add_own(&of->ns, ns);
+    calls_add_own(&of->spread[calls_place(ns)], 1);
+    if (__builtin_expect(r->failed, 0)) calls_add_own(&of->failed, 1);
+}
+/* For commands that took notable_ns or longer: tells those who want to know, which are MONITOR and SLOWLOG. */
+void calls_tell(const request *r, uint64_t ns);
+/* Both, on any thread that runs commands. */
+void calls_note(const request *r, uint64_t ns);
+/* It was refused before it ran. On a reactor. */
 void calls_note_rejected(const request *r);
+/* After a change of what calls_tell depends on. */
+void calls_update_notable(server *s);
 /* An error was answered; the text begins with its code. */
 void calls_note_error(server *s, const char *text);
 
+uint64_t   calls_total(const call_stats *of);
 call_stats calls_of(server *s, const command *c); /* summed up */
-uint64_t   calls_sum(server *s);                  /* of all commands, since the start */
+uint64_t   calls_sum(server *s);                  /* of all commands */
 void       calls_reset(server *s);
 
 #endif

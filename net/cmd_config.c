@@ -121,7 +121,10 @@ static bool set_slower_than_text(server *s, slice value, bool apply)
         chr_fail(CHR_INVALID, "argument must be between -1 and %" PRId64 " inclusive", INT64_MAX);
         return false;
     }
-    if (apply) set_slower_than(&s->settings, us);
+    if (apply) {
+        set_slower_than(&s->settings, us);
+        calls_update_notable(s);
+    }
     return true;
 }
 

@@ -141,13 +141,13 @@ static void info_commandstats(request *r, buf *b)
 {
     for (size_t i = 0; i < command_count; i++) {
         call_stats of = calls_of(r->server, &command_table[i]);
-        if (!of.calls && !of.rejected) continue;
+        uint64_t   n = calls_total(&of);
+        if (!n && !of.rejected) continue;
         buf_printf(b,
                    "cmdstat_%s:calls=%" PRIu64 ",usec=%" PRIu64 ",usec_per_call=%.2f,rejected_calls=%" PRIu64
                    ",failed_calls=%" PRIu64 "\r\n",
-                   command_table[i].name, (uint64_t)of.calls, of.ns / 1000,
-                   of.calls ? (double)of.ns / 1000 / (double)of.calls : 0.0, (uint64_t)of.rejected,
-                   (uint64_t)of.failed);
+                   command_table[i].name, n, of.ns / 1000, n ? (double)of.ns / 1000 / (double)n : 0.0,
+                   (uint64_t)of.rejected, (uint64_t)of.failed);
     }
 }
 

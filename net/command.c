@@ -1,5 +1,6 @@
 #include "net/command.h"
 
+#include <ctype.h>
 #include <pthread.h>
 
 const command command_table[] = {
@@ -161,6 +162,7 @@ const size_t command_count = sizeof command_table / sizeof *command_table;
 /* Every request looks its command up: a hash of length and letters, upper and lower case alike, with linear probing. */
 enum { NAME_MAX_BYTES = 32, SLOTS = 1024 };
 static const command *by_name[SLOTS];
+static char           lower[256]; /* tolower, without its calls */
 static pthread_once_t by_name_once = PTHREAD_ONCE_INIT;
 
 static size_t slot_of(slice name)
@@ -173,6 +175,7 @@ static size_t slot_of(slice name)
 static void fill_by_name(void)
 {
     assert(command_count < SLOTS / 2);
+    for (int i = 0; i < 256; i++) lower[i] = (char)tolower(i);
     for (size_t i = 0; i < command_count; i++) {
         size_t at = slot_of(chr_str(command_table[i].name));
         assert(strlen(command_table[i].name) <= NAME_MAX_BYTES);
@@ -181,12 +184,19 @@ static void fill_by_name(void)
     }
 }
 
+static bool is_named(const command *c, slice name)
+{
+    size_t i = 0;
+    while (i < name.len && lower[(uint8_t)name.data[i]] == c->name[i] && c->name[i]) i++;
+    return i == name.len && !c->name[i];
+}
+
 const command *command_find(slice name)
 {
     if (name.len > NAME_MAX_BYTES) return NULL;
     (void)pthread_once(&by_name_once, fill_by_name);
     for (size_t at = slot_of(name); by_name[at]; at = (at + 1) % SLOTS)
-        if (argument_is(name, by_name[at]->name)) return by_name[at];
+        if (is_named(by_name[at], name)) return by_name[at];
     return NULL;
 }
 

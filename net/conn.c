@@ -402,9 +402,11 @@ static void run_command(conn *c, const command *found)
         reply_status(&r, CHR_NO_MEMORY);
     }
     if (ran) {
-        uint64_t now = ticks_now();
-        calls_note(&r, ticks_between(c->reactor->ticks, now));
+        uint64_t now = ticks_now(), ns = ticks_between(c->reactor->ticks, now);
         c->reactor->ticks = now;
+        calls_count(&c->reactor->calls, &r, ns);
+        if (__builtin_expect(ns >= atomic_load_explicit(&srv->calls.notable_ns, memory_order_relaxed), 0))
+            calls_tell(&r, ns);
     } else if (found && r.failed) {
         calls_note_rejected(&r);
     }

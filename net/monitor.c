@@ -79,6 +79,7 @@ void monitors_leave(monitors *m, session *s)
     atomic_store(&m->count, m->list.n);
     pthread_mutex_unlock(&m->mu);
     atomic_store(&s->monitors, false);
+    calls_update_notable(conn_of(s)->reactor->server);
 }
 
 void cmd_monitor(request *r)
@@ -91,6 +92,7 @@ void cmd_monitor(request *r)
         atomic_store(&m->count, m->list.n);
         pthread_mutex_unlock(&m->mu);
         atomic_store(&r->session->monitors, added);
+        calls_update_notable(r->server);
     }
     if (added)
         reply_ok(r);

@@ -422,6 +422,7 @@ chr_status server_start(store *st, const server_options *options, server **out)
     calls_init(&s->calls);
     ticks_start();
     settings_init(&s->settings, options->max_clients ? options->max_clients : CLIENTS_MAX);
+    calls_update_notable(s);
     for (unsigned i = 0; i < s->n_reactors; i++) {
         reactor *r = &s->reactors[i];
         r->server = s;

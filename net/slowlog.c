@@ -120,7 +120,8 @@ static void slowlog_get(request *r, slowlog *l)
 {
     int64_t count = SHOWN_AT_ONCE;
     if (r->n > 3) {
-        reply_error(r, "ERR unknown subcommand or wrong number of arguments for 'get'. Try SLOWLOG HELP.");
+        reply_error(r, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try SLOWLOG HELP.",
+                    (int)r->args[1].len, r->args[1].data);
         return;
     }
     if (r->n == 3 && (!parse_int64(r->args[2], &count) || count < -1)) {
