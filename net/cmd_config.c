@@ -16,6 +16,7 @@ enum {
     SECONDS_MAX = 1 << 30,
     SLOW_US = 10000,
     SLOW_MAX = 128,
+    TRACKING_KEYS = 1000000,
 };
 
 static void set_slower_than(settings *s, int64_t us)
@@ -31,6 +32,7 @@ void settings_init(settings *s, unsigned max_clients)
     s->request_timeout = REQUEST_TIMEOUT;
     set_slower_than(s, SLOW_US);
     s->slow_max = SLOW_MAX;
+    s->tracking_keys = TRACKING_KEYS;
     s->pubsub_hard = PUBSUB_HARD;
     s->pubsub_soft = PUBSUB_SOFT;
     s->pubsub_soft_seconds = PUBSUB_SOFT_SECONDS;
@@ -136,6 +138,17 @@ static bool set_slow_max(server *s, slice value, bool apply)
     return true;
 }
 
+static void get_tracking_keys(server *s, buf *text)
+{
+    buf_printf(text, "%" PRIu64, (uint64_t)s->settings.tracking_keys);
+}
+static bool set_tracking_keys(server *s, slice value, bool apply)
+{
+    if (!set_number(&s->settings.tracking_keys, value, 0, INT64_MAX, apply)) return false;
+    if (apply) tracking_trim(&s->tracking);
+    return true;
+}
+
 /* ---- client-output-buffer-limit: "pubsub HARD SOFT SECONDS"; sizes as Redis writes them ---- */
 
 static bool parse_memory(slice text, uint64_t *bytes)
@@ -220,6 +233,7 @@ static const setting all_settings[] = {
     { "slowlog-log-slower-than", get_slower_than, set_slower_than_text },
     { "slowlog-max-len", get_slow_max, set_slow_max },
     { "timeout", get_timeout, set_timeout },
+    { "tracking-table-max-keys", get_tracking_keys, set_tracking_keys },
 };
 enum { SETTINGS = sizeof all_settings / sizeof *all_settings };
 

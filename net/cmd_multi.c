@@ -58,6 +58,7 @@ static void forget_watched(transaction *t)
 void transaction_end(session *s)
 {
     transaction *t = s->transaction;
+    s->caching = false;
     if (!t) return;
     forget_watched(t);
     free(t->commands);
@@ -276,6 +277,7 @@ static bool run_all(request *r, const transaction *t, const execution *e, buf *o
         request  each = one_of(r, t, e, i);
         uint64_t began = ticks_now();
         each.out = out;
+        if (atomic_load(&r->session->tracking)) tracking_remember(&each);
         each.command->run(&each);
         e->runs[i] = (ran){ ticks_between(began, ticks_now()), each.failed };
         request_saw(r, each.seq);

@@ -124,8 +124,13 @@ static void info_persistence(request *r, buf *b)
 }
 static void info_stats(request *r, buf *b)
 {
+    const tracking *t = &r->server->tracking;
     buf_printf(b, "total_connections_received:%" PRIu64 "\r\ntotal_commands_processed:%" PRIu64 "\r\n",
                (uint64_t)r->server->connections, calls_sum(r->server));
+    buf_printf(b,
+               "tracking_total_keys:%" PRIu64 "\r\ntracking_total_items:%" PRIu64 "\r\ntracking_total_prefixes:%" PRIu64
+               "\r\n",
+               (uint64_t)t->keys, (uint64_t)t->readers, (uint64_t)t->prefixes);
 }
 static void info_engine(request *r, buf *b)
 {

@@ -24,8 +24,11 @@ const command command_table[] = {
     { "bitpos", -3, CMD_READ, 1, 1, 1, cmd_bitpos, "key bit [start [end [BYTE | BIT]]]",
       "Finds the first bit that is set or clear." },
     { "client", -2, CMD_NEVER_PAUSED, 0, 0, 0, cmd_client,
-      "GETNAME | ID | INFO | KILL filter value [filter value ...] | LIST [TYPE type | ID id [id ...]] | NO-EVICT ON | "
+      "CACHING YES | NO | GETNAME | GETREDIR | ID | INFO | KILL filter value [filter value ...] | LIST [TYPE type | ID "
+      "id [id ...]] | NO-EVICT ON | "
       "OFF | PAUSE milliseconds [WRITE | ALL] | REPLY ON | OFF | SKIP | SETINFO attribute value | SETNAME name | "
+      "TRACKING ON | OFF "
+      "[REDIRECT id] [PREFIX prefix ...] [BCAST] [OPTIN] [OPTOUT] [NOLOOP] | TRACKINGINFO | "
       "UNPAUSE",
       "Asks about or changes connections." },
     { "command", -1, 0, 0, 0, 0, cmd_command, "[COUNT | DOCS [name ...] | INFO [name ...] | LIST]",

@@ -109,6 +109,7 @@ void conn_retire(conn *c)
     reactor *r = c->reactor;
     pubsub_leave(&r->server->pubsub, &c->session);
     monitors_leave(&r->server->monitors, &c->session);
+    tracking_leave(&r->server->tracking, &c->session);
     c->dead = true;
     c->next = r->dead;
     r->dead = c;
@@ -387,6 +388,7 @@ static void run_command(conn *c, const command *found)
         transaction_queue(&r);
     } else {
         ran = true;
+        if (__builtin_expect(atomic_load_explicit(&c->session.tracking, memory_order_relaxed), 0)) tracking_before(&r);
         if (r.command->flags & CMD_SLOW || (r.command->flags & CMD_WRITE && db_would_stall(store_db(srv->store))))
             r.deferred = true;
         else
@@ -462,6 +464,7 @@ static bool work_through(conn *c)
 {
     c->is_paused = false;
     c->reactor->ticks = ticks_now();
+    tracking_actor = c->session.id;
     while (!c->dead && !c->job && !c->session.closing && c->out.len - c->out_at < OUT_PAUSE) {
         slice in = chr_bytes(c->in.data + c->in_at, c->in.len - c->in_at);
         if (in.len == 0 || (in.len < c->in_need && !c->in_end)) break;
@@ -505,6 +508,7 @@ static bool work_through(conn *c)
         c->session.closing = true;
         if (!note_reply(c, at, 0)) die(c);
     }
+    tracking_actor = 0;
     return !c->dead;
 }
 

@@ -82,6 +82,10 @@ void reply_array(request *r, size_t n)
 {
     if (!request_is_line(r)) put_number(r, '*', (int64_t)n);
 }
+void reply_set(request *r, size_t n)
+{
+    if (!request_is_line(r)) put_number(r, r->session->resp >= 3 ? '~' : '*', (int64_t)n);
+}
 void reply_push(request *r, size_t n)
 {
     if (!request_is_line(r)) put_number(r, r->session->resp >= 3 ? '>' : '*', (int64_t)n);

@@ -393,6 +393,7 @@ static void stop(server *s, unsigned running)
     cursors_free(&s->cursors);
     if (s->socket_path) (void)unlink(s->socket_path);
     pubsub_free(&s->pubsub);
+    tracking_free(&s->tracking);
     monitors_free(&s->monitors);
     slowlog_free(&s->slowlog);
     calls_free(&s->calls);
@@ -418,6 +419,7 @@ chr_status server_start(store *st, const server_options *options, server **out)
     cursors_init(&s->cursors);
     pubsub_init(&s->pubsub, st);
     monitors_init(&s->monitors);
+    tracking_init(&s->tracking, s);
     slowlog_init(&s->slowlog);
     calls_init(&s->calls);
     ticks_start();

@@ -12,6 +12,7 @@
 #include "net/settings.h"
 #include "net/slowlog.h"
 #include "net/tls.h"
+#include "net/tracking.h"
 #include "net/workers.h"
 
 #include <stdatomic.h>
@@ -51,6 +52,7 @@ struct server {
     cursors           cursors;
     pubsub            pubsub;
     monitors          monitors;
+    tracking          tracking;
     slowlog           slowlog;
     calls             calls;
     settings          settings;

@@ -51,6 +51,8 @@ class Client:
             return self.bulk(int(rest))[4:]
         if kind == b"%":
             return {self.reply(): self.reply() for _ in range(int(rest))}
+        if kind == b"~":
+            return [self.reply() for _ in range(int(rest))]
         if kind == b">":
             return Push(self.reply() for _ in range(int(rest)))
         raise AssertionError("not a reply: %r" % line)
