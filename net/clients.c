@@ -30,14 +30,17 @@ static void describe(const conn *c, int64_t now, buf *text)
     const session *s = &c->session;
     const command *last = atomic_load(&s->last_command);
     int            queued = atomic_load(&s->queued);
+    unsigned       tracks = atomic_load(&s->tracking);
     buf_printf(text, "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%.*s age=%" PRId64 " idle=%" PRId64, s->id, s->address,
                c->reactor->server->address, c->fd, (int)s->name.len, s->name.data ? s->name.data : "",
                (now - s->created_ms) / 1000, (now - atomic_load(&s->active_ms)) / 1000);
-    buf_printf(text, " flags=%s%s%s db=0 sub=%u psub=%u multi=%d cmd=%s resp=%d\n", is_subscriber(s) ? "P" : "",
-               queued >= 0 ? "x" : "", !is_subscriber(s) && queued < 0 ? "N" : "",
+    buf_printf(text, " flags=%s%s%s%s%s%s%s db=0 sub=%u psub=%u multi=%d cmd=%s redir=%" PRId64 " resp=%d\n",
+               is_subscriber(s) ? "P" : "", tracks ? "t" : "", tracks & TRACK_BROKEN ? "R" : "",
+               tracks & TRACK_BCAST ? "B" : "", atomic_load(&s->monitors) ? "O" : "", queued >= 0 ? "x" : "",
+               !is_subscriber(s) && !atomic_load(&s->monitors) && !tracks && queued < 0 ? "N" : "",
                (unsigned)atomic_load(&s->subscriptions[TOPIC_CHANNEL]),
                (unsigned)atomic_load(&s->subscriptions[TOPIC_PATTERN]), queued, last ? last->name : "NULL",
-               atomic_load(&s->resp));
+               tracks ? (int64_t)s->tracking_redirect : -1, atomic_load(&s->resp));
 }
 
 void clients_list(server *s, const client_filter *only, buf *text)
@@ -70,6 +73,18 @@ size_t clients_kill(server *s, const client_filter *which)
         reactor_wake(r);
     }
     return n;
+}
+
+conn *clients_find(server *s, uint64_t id)
+{
+    conn *found = NULL;
+    for (unsigned i = 0; i < s->n_reactors && !found; i++) {
+        reactor *r = &s->reactors[i];
+        pthread_mutex_lock(&r->mu);
+        for (found = r->conns; found && found->session.id != id;) found = found->next;
+        pthread_mutex_unlock(&r->mu);
+    }
+    return found;
 }
 
 bool client_set_name(request *r, slice name)
@@ -115,7 +130,9 @@ static bool has_overstayed(const conn *c, int64_t now)
     int64_t         idle_s = (int64_t)s->timeout, request_s = (int64_t)s->request_timeout;
     if (atomic_load(&c->unwanted)) return true;
     if (c->job || c->is_paused) return false;
-    if (idle_s && !is_subscriber(&c->session) && now - atomic_load(&c->session.active_ms) > idle_s * 1000) return true;
+    if (idle_s && !is_subscriber(&c->session) && !atomic_load(&c->session.monitors) &&
+        now - atomic_load(&c->session.active_ms) > idle_s * 1000)
+        return true;
     if (!request_s || !c->request_since_ms) return false;
     request_s += (int64_t)((c->in.len - c->in_at) / UPLOAD_BYTES_PER_S);
     return now - c->request_since_ms > request_s * 1000;

@@ -148,18 +148,49 @@ static void client_setinfo(request *r)
                     r->args[2].data);
 }
 
+bool client_is_administration(slice subcommand_name)
+{
+    static const char *const names[] = { "kill", "list", "no-evict", "pause", "unpause" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (argument_is(subcommand_name, names[i])) return true;
+    return false;
+}
+
 void cmd_client(request *r)
 {
-    static const subcommand known[] = { { "id", 2 },      { "getname", 2 },  { "info", 2 },   { "kill", -3 },
-                                        { "list", -2 },   { "no-evict", 3 }, { "pause", -3 }, { "reply", 3 },
-                                        { "setinfo", 4 }, { "setname", 3 },  { "unpause", 2 } };
-    enum { ID, GETNAME, INFO, KILL, LIST, NO_EVICT, PAUSE, REPLY, SETINFO, SETNAME, UNPAUSE, COUNT };
+    static const subcommand known[] = {
+        { "caching", 3 }, { "getname", 2 }, { "getredir", 2 },  { "id", 2 },           { "info", 2 },
+        { "kill", -3 },   { "list", -2 },   { "no-evict", 3 },  { "pause", -3 },       { "reply", 3 },
+        { "setinfo", 4 }, { "setname", 3 }, { "tracking", -3 }, { "trackinginfo", 2 }, { "unpause", 2 },
+    };
+    enum {
+        CACHING,
+        GETNAME,
+        GETREDIR,
+        ID,
+        INFO,
+        KILL,
+        LIST,
+        NO_EVICT,
+        PAUSE,
+        REPLY,
+        SETINFO,
+        SETNAME,
+        TRACKING,
+        TRACKINGINFO,
+        UNPAUSE,
+        COUNT
+    };
     int which = find_subcommand(r, known, COUNT);
     if (r->session->read_only && (which == KILL || which == PAUSE || which == UNPAUSE)) {
         reply_error(r, "NOPERM this user has no permissions to run the 'client|%s' command", known[which].name);
         return;
     }
     switch (which) {
+    case CACHING: client_caching(r); break;
+    case GETREDIR: client_getredir(r); break;
+    case TRACKING: client_tracking(r); break;
+    case TRACKINGINFO: client_trackinginfo(r); break;
     case ID: reply_integer(r, (int64_t)r->session->id); break;
     case GETNAME:
         if (r->session->name.len)

@@ -13,13 +13,26 @@ enum {
     PUBSUB_SOFT = 8 << 20,
     PUBSUB_SOFT_SECONDS = 60,
     REQUEST_TIMEOUT = 60,
-    SECONDS_MAX = 1 << 30
+    SECONDS_MAX = 1 << 30,
+    SLOW_US = 10000,
+    SLOW_MAX = 128,
+    TRACKING_KEYS = 1000000,
 };
+
+static void set_slower_than(settings *s, int64_t us)
+{
+    bool never = us < 0 || us > INT64_MAX / 1000;
+    s->slow_us = us;
+    s->slow_ns = never ? UINT64_MAX : (uint64_t)us * 1000;
+}
 
 void settings_init(settings *s, unsigned max_clients)
 {
     s->max_clients = max_clients;
     s->request_timeout = REQUEST_TIMEOUT;
+    set_slower_than(s, SLOW_US);
+    s->slow_max = SLOW_MAX;
+    s->tracking_keys = TRACKING_KEYS;
     s->pubsub_hard = PUBSUB_HARD;
     s->pubsub_soft = PUBSUB_SOFT;
     s->pubsub_soft_seconds = PUBSUB_SOFT_SECONDS;
@@ -94,6 +107,46 @@ static void get_request_timeout(server *s, buf *text)
 static bool set_request_timeout(server *s, slice value, bool apply)
 {
     return set_number(&s->settings.request_timeout, value, 0, SECONDS_MAX, apply);
+}
+
+/* ---- slowlog ---- */
+
+static void get_slower_than(server *s, buf *text) { buf_printf(text, "%" PRId64, (int64_t)s->settings.slow_us); }
+static bool set_slower_than_text(server *s, slice value, bool apply)
+{
+    int64_t us;
+    if (!parse_int64(value, &us)) {
+        chr_fail(CHR_INVALID, "argument couldn't be parsed into an integer");
+        return false;
+    }
+    if (us < -1) {
+        chr_fail(CHR_INVALID, "argument must be between -1 and %" PRId64 " inclusive", INT64_MAX);
+        return false;
+    }
+    if (apply) {
+        set_slower_than(&s->settings, us);
+        calls_update_notable(s);
+    }
+    return true;
+}
+
+static void get_slow_max(server *s, buf *text) { buf_printf(text, "%" PRIu64, (uint64_t)s->settings.slow_max); }
+static bool set_slow_max(server *s, slice value, bool apply)
+{
+    if (!set_number(&s->settings.slow_max, value, 0, INT64_MAX, apply)) return false;
+    if (apply) slowlog_trim(&s->slowlog, (size_t)s->settings.slow_max);
+    return true;
+}
+
+static void get_tracking_keys(server *s, buf *text)
+{
+    buf_printf(text, "%" PRIu64, (uint64_t)s->settings.tracking_keys);
+}
+static bool set_tracking_keys(server *s, slice value, bool apply)
+{
+    if (!set_number(&s->settings.tracking_keys, value, 0, INT64_MAX, apply)) return false;
+    if (apply) tracking_trim(&s->tracking);
+    return true;
 }
 
 /* ---- client-output-buffer-limit: "pubsub HARD SOFT SECONDS"; sizes as Redis writes them ---- */
@@ -177,7 +230,10 @@ static const setting all_settings[] = {
     { "port", get_port, NULL },
     { "request-timeout", get_request_timeout, set_request_timeout },
     { "save", get_save, NULL },
+    { "slowlog-log-slower-than", get_slower_than, set_slower_than_text },
+    { "slowlog-max-len", get_slow_max, set_slow_max },
     { "timeout", get_timeout, set_timeout },
+    { "tracking-table-max-keys", get_tracking_keys, set_tracking_keys },
 };
 enum { SETTINGS = sizeof all_settings / sizeof *all_settings };
 

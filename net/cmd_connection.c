@@ -32,6 +32,8 @@ void cmd_reset(request *r)
 {
     transaction_end(r->session);
     pubsub_leave(&r->server->pubsub, r->session);
+    monitors_leave(&r->server->monitors, r->session);
+    tracking_off(&r->server->tracking, r->session);
     r->session->authenticated = r->session->read_only = false;
     r->session->resp = 2;
     r->session->mute = r->session->mute_this = r->session->mute_next = false;

@@ -58,6 +58,7 @@ static void forget_watched(transaction *t)
 void transaction_end(session *s)
 {
     transaction *t = s->transaction;
+    s->caching = false;
     if (!t) return;
     forget_watched(t);
     free(t->commands);
@@ -212,18 +213,25 @@ static chr_status watched_have_changed(request *r, const transaction *t, bool *c
 
 /* ---- EXEC ---- */
 
+typedef struct ran {
+    uint64_t ns;
+    bool     failed;
+} ran;
+
 typedef struct execution {
     slice *args;
     slice *keys;
     size_t n_keys;
     bool   all; /* a command changes keys that it does not name */
     bool   slow;
+    ran   *runs; /* of each command */
 } execution;
 
 static void execution_free(execution *e)
 {
     free(e->args);
     free(e->keys);
+    free(e->runs);
 }
 
 static bool prepare(const transaction *t, execution *e)
@@ -231,7 +239,8 @@ static bool prepare(const transaction *t, execution *e)
     size_t at = 0;
     e->args = malloc((t->n_lengths + 1) * sizeof *e->args);
     e->keys = malloc((t->n_lengths + t->n_watched + 1) * sizeof *e->keys);
-    if (!e->args || !e->keys) return false;
+    e->runs = calloc(t->n_commands + 1, sizeof *e->runs);
+    if (!e->args || !e->keys || !e->runs) return false;
     for (size_t i = 0; i < t->n_lengths; at += t->lengths[i++])
         e->args[i] = chr_bytes(t->bytes.data + at, t->lengths[i]);
     for (size_t i = 0; i < t->n_commands; i++) {
@@ -252,23 +261,40 @@ static bool prepare(const transaction *t, execution *e)
     return true;
 }
 
+static request one_of(const request *r, const transaction *t, const execution *e, size_t i)
+{
+    request each = *r;
+    each.command = t->commands[i].command;
+    each.args = e->args + t->commands[i].first;
+    each.n = t->commands[i].n;
+    return each;
+}
+
 /* All commands, with their replies to `out`. False: one of them wants a worker, or memory is out. */
 static bool run_all(request *r, const transaction *t, const execution *e, buf *out)
 {
     for (size_t i = 0; i < t->n_commands; i++) {
-        const queued *q = &t->commands[i];
-        request       each = *r;
-        each.command = q->command;
-        each.args = e->args + q->first;
-        each.n = q->n;
+        request  each = one_of(r, t, e, i);
+        uint64_t began = ticks_now();
         each.out = out;
-        server_count_calls(r->server, q->command, 1);
-        q->command->run(&each);
+        if (atomic_load(&r->session->tracking)) tracking_remember(&each);
+        each.command->run(&each);
+        e->runs[i] = (ran){ ticks_between(began, ticks_now()), each.failed };
         request_saw(r, each.seq);
         r->no_memory = r->no_memory || each.no_memory;
         if (each.deferred || each.no_memory) return false;
     }
     return true;
+}
+
+/* When all is said and done, since what is deferred runs once more. */
+static void note_all(const request *r, const transaction *t, const execution *e)
+{
+    for (size_t i = 0; i < t->n_commands; i++) {
+        request each = one_of(r, t, e, i);
+        each.failed = e->runs[i].failed;
+        calls_note(&each, e->runs[i].ns);
+    }
 }
 
 /* False: it was deferred. */
@@ -299,6 +325,7 @@ static bool execute(request *r, const transaction *t, const execution *e)
     if (done && st != CHR_OK) {
         reply_status(r, st);
     } else if (done) {
+        note_all(r, t, e);
         reply_array(r, t->n_commands);
         if (!buf_append_slice(r->out, buf_slice(&out))) r->no_memory = true;
     }

@@ -27,35 +27,27 @@ static int64_t idle_seconds(request *r, const object_meta *m)
     return now > last ? (now - last) / 1000000000 : 0;
 }
 
-static void reply_help(request *r)
-{
-    static const char *const lines[] = {
-        "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "ENCODING <key>",
-        "    Return how Redis would represent the value.",
-        "IDLETIME <key>",
-        "    Return the seconds since the value was last set, or read by the mount.",
-        "REFCOUNT <key>",
-        "    Return 1.",
-        "HELP",
-        "    Prints this help.",
-    };
-    reply_array(r, sizeof lines / sizeof *lines);
-    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) reply_text(r, lines[i]);
-}
-
 void cmd_object(request *r)
 {
     static const subcommand known[] = {
         { "encoding", 3 }, { "freq", 3 }, { "help", 2 }, { "idletime", 3 }, { "refcount", 3 },
     };
     enum { ENCODING, FREQ, HELP, IDLETIME, REFCOUNT, COUNT };
+    static const char *const help[] = {
+        "ENCODING <key>",
+        "    Return how Redis would represent the value.",
+        "IDLETIME <key>",
+        "    Return the seconds since the value was last set, or read by the mount.",
+        "REFCOUNT <key>",
+        "    Return 1.",
+        NULL,
+    };
     uint64_t seq = 0;
     looked   l = { .encoding = "" };
     int      which = find_subcommand(r, known, COUNT);
     if (which < 0) return;
     if (which == HELP) {
-        reply_help(r);
+        reply_help(r, help);
         return;
     }
     chr_status st = store_visit(r->store, r->args[2], look, &l, &seq);

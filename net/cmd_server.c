@@ -124,8 +124,13 @@ static void info_persistence(request *r, buf *b)
 }
 static void info_stats(request *r, buf *b)
 {
+    const tracking *t = &r->server->tracking;
     buf_printf(b, "total_connections_received:%" PRIu64 "\r\ntotal_commands_processed:%" PRIu64 "\r\n",
-               (uint64_t)r->server->connections, server_calls(r->server));
+               (uint64_t)r->server->connections, calls_sum(r->server));
+    buf_printf(b,
+               "tracking_total_keys:%" PRIu64 "\r\ntracking_total_items:%" PRIu64 "\r\ntracking_total_prefixes:%" PRIu64
+               "\r\n",
+               (uint64_t)t->keys, (uint64_t)t->readers, (uint64_t)t->prefixes);
 }
 static void info_engine(request *r, buf *b)
 {
@@ -139,9 +144,16 @@ static void info_engine(request *r, buf *b)
 }
 static void info_commandstats(request *r, buf *b)
 {
-    for (size_t i = 0; i < command_count; i++)
-        if (r->server->calls[i])
-            buf_printf(b, "cmdstat_%s:calls=%" PRIu64 "\r\n", command_table[i].name, (uint64_t)r->server->calls[i]);
+    for (size_t i = 0; i < command_count; i++) {
+        call_stats of = calls_of(r->server, &command_table[i]);
+        uint64_t   n = calls_total(&of);
+        if (!n && !of.rejected) continue;
+        buf_printf(b,
+                   "cmdstat_%s:calls=%" PRIu64 ",usec=%" PRIu64 ",usec_per_call=%.2f,rejected_calls=%" PRIu64
+                   ",failed_calls=%" PRIu64 "\r\n",
+                   command_table[i].name, n, of.ns / 1000, n ? (double)of.ns / 1000 / (double)n : 0.0,
+                   (uint64_t)of.rejected, (uint64_t)of.failed);
+    }
 }
 
 void cmd_info(request *r)

@@ -1,9 +1,10 @@
 #include "net/command.h"
 
+#include <ctype.h>
 #include <pthread.h>
 
 const command command_table[] = {
-    { "acl", -2, CMD_SLOW | CMD_NO_MULTI, 0, 0, 0, cmd_acl,
+    { "acl", -2, CMD_SLOW | CMD_NO_MULTI | CMD_NOT_MONITORED, 0, 0, 0, cmd_acl,
       "GETUSER name | LIST | SETUSER name [rule ...] | USERS | WHOAMI", "Shows and changes who may do what." },
     { "append", 3, CMD_WRITE | CMD_GROWS | CMD_FAST, 1, 1, 1, cmd_append, "key value",
       "Appends to a value, and creates it if need be." },
@@ -23,15 +24,18 @@ const command command_table[] = {
     { "bitpos", -3, CMD_READ, 1, 1, 1, cmd_bitpos, "key bit [start [end [BYTE | BIT]]]",
       "Finds the first bit that is set or clear." },
     { "client", -2, CMD_NEVER_PAUSED, 0, 0, 0, cmd_client,
-      "GETNAME | ID | INFO | KILL filter value [filter value ...] | LIST [TYPE type | ID id [id ...]] | NO-EVICT ON | "
+      "CACHING YES | NO | GETNAME | GETREDIR | ID | INFO | KILL filter value [filter value ...] | LIST [TYPE type | ID "
+      "id [id ...]] | NO-EVICT ON | "
       "OFF | PAUSE milliseconds [WRITE | ALL] | REPLY ON | OFF | SKIP | SETINFO attribute value | SETNAME name | "
+      "TRACKING ON | OFF "
+      "[REDIRECT id] [PREFIX prefix ...] [BCAST] [OPTIN] [OPTOUT] [NOLOOP] | TRACKINGINFO | "
       "UNPAUSE",
       "Asks about or changes connections." },
     { "command", -1, 0, 0, 0, 0, cmd_command, "[COUNT | DOCS [name ...] | INFO [name ...] | LIST]",
       "Describes the commands." },
     { "compact", 1, CMD_ADMIN | CMD_SLOW | CMD_NO_MULTI, 0, 0, 0, cmd_compact, "",
       "Compacts the whole store, and waits for it." },
-    { "config", -2, CMD_SLOW | CMD_NO_MULTI, 0, 0, 0, cmd_config,
+    { "config", -2, CMD_SLOW | CMD_NO_MULTI | CMD_NOT_MONITORED, 0, 0, 0, cmd_config,
       "GET pattern [pattern ...] | SET setting value [setting value ...]", "Shows and changes settings." },
     { "copy", -3, CMD_WRITE | CMD_GROWS, 1, 2, 1, cmd_copy, "source destination [DB destination-db] [REPLACE]",
       "Copies a key." },
@@ -47,7 +51,7 @@ const command command_table[] = {
     { "discard", 1, CMD_FAST | CMD_UNQUEUED, 0, 0, 0, cmd_discard, "", "Drops the commands queued since MULTI." },
     { "dump", 2, CMD_READ, 1, 1, 1, cmd_dump, "key", "Gives a value in a form that RESTORE takes." },
     { "echo", 2, CMD_FAST, 0, 0, 0, cmd_echo, "message", "Says it back." },
-    { "exec", 1, CMD_WRITE | CMD_UNQUEUED, 0, 0, 0, cmd_exec, "",
+    { "exec", 1, CMD_WRITE | CMD_UNQUEUED | CMD_NOT_SLOW, 0, 0, 0, cmd_exec, "",
       "Runs the commands queued since MULTI, all at once." },
     { "exists", -2, CMD_READ | CMD_FAST, 1, -1, 1, cmd_exists, "key [key ...]", "Counts which of the keys exist." },
     { "expire", -3, CMD_WRITE | CMD_FAST, 1, 1, 1, cmd_expire, "key seconds [NX | XX | GT | LT]",
@@ -80,6 +84,7 @@ const command command_table[] = {
       "key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
       "Finds the longest common subsequence of two values." },
     { "mget", -2, CMD_READ | CMD_FAST, 1, -1, 1, cmd_mget, "key [key ...]", "Gets several values." },
+    { "monitor", 1, CMD_ADMIN | CMD_NO_MULTI, 0, 0, 0, cmd_monitor, "", "Shows every command that is run." },
     { "mset", -3, CMD_WRITE | CMD_GROWS, 1, -1, 2, cmd_mset, "key value [key value ...]",
       "Sets several values, all or none." },
     { "msetnx", -3, CMD_WRITE | CMD_GROWS, 1, -1, 2, cmd_msetnx, "key value [key value ...]",
@@ -137,6 +142,8 @@ const command command_table[] = {
     { "setrange", 4, CMD_WRITE | CMD_GROWS, 1, 1, 1, cmd_setrange, "key offset value",
       "Writes over a part of a value." },
     { "shutdown", -1, CMD_ADMIN | CMD_NO_MULTI, 0, 0, 0, cmd_shutdown, "", "Stops the server in order." },
+    { "slowlog", -2, CMD_ADMIN, 0, 0, 0, cmd_slowlog, "GET [count] | HELP | LEN | RESET",
+      "Shows the last commands that took long." },
     { "strlen", 2, CMD_READ | CMD_FAST, 1, 1, 1, cmd_strlen, "key", "Tells the length of a value." },
     { "subscribe", -2, CMD_SUBSCRIBED | CMD_NO_MULTI, 0, 0, 0, cmd_subscribe, "channel [channel ...]",
       "Receives what is published on channels." },
@@ -158,6 +165,7 @@ const size_t command_count = sizeof command_table / sizeof *command_table;
 /* Every request looks its command up: a hash of length and letters, upper and lower case alike, with linear probing. */
 enum { NAME_MAX_BYTES = 32, SLOTS = 1024 };
 static const command *by_name[SLOTS];
+static char           lower[256]; /* tolower, without its calls */
 static pthread_once_t by_name_once = PTHREAD_ONCE_INIT;
 
 static size_t slot_of(slice name)
@@ -170,6 +178,7 @@ static size_t slot_of(slice name)
 static void fill_by_name(void)
 {
     assert(command_count < SLOTS / 2);
+    for (int i = 0; i < 256; i++) lower[i] = (char)tolower(i);
     for (size_t i = 0; i < command_count; i++) {
         size_t at = slot_of(chr_str(command_table[i].name));
         assert(strlen(command_table[i].name) <= NAME_MAX_BYTES);
@@ -178,12 +187,19 @@ static void fill_by_name(void)
     }
 }
 
+static bool is_named(const command *c, slice name)
+{
+    size_t i = 0;
+    while (i < name.len && lower[(uint8_t)name.data[i]] == c->name[i] && c->name[i]) i++;
+    return i == name.len && !c->name[i];
+}
+
 const command *command_find(slice name)
 {
     if (name.len > NAME_MAX_BYTES) return NULL;
     (void)pthread_once(&by_name_once, fill_by_name);
     for (size_t at = slot_of(name); by_name[at]; at = (at + 1) % SLOTS)
-        if (argument_is(name, by_name[at]->name)) return by_name[at];
+        if (is_named(by_name[at], name)) return by_name[at];
     return NULL;
 }
 

@@ -15,7 +15,9 @@ typedef enum command_flag {
     CMD_UNQUEUED = 128,   /* is run inside MULTI, not queued */
     CMD_SUBSCRIBED = 256, /* also for subscribers that speak RESP2 */
     CMD_NEVER_PAUSED = 512,
-    CMD_NO_AUTH = 1024, /* also for those who have not given a password */
+    CMD_NO_AUTH = 1024,       /* also for those who have not given a password */
+    CMD_NOT_SLOW = 2048,      /* not in SLOWLOG: those that it runs are */
+    CMD_NOT_MONITORED = 4096, /* MONITOR does not show it; those with CMD_ADMIN neither */
 } command_flag;
 
 typedef void command_fn(request *r);
@@ -46,9 +48,11 @@ command_fn cmd_setbit, cmd_getbit, cmd_bitcount, cmd_bitpos, cmd_bitop, cmd_bitf
 command_fn cmd_keys, cmd_range, cmd_prefix, cmd_countrange, cmd_delrange;
 command_fn cmd_object, cmd_randomkey, cmd_copy, cmd_dump, cmd_restore;
 command_fn cmd_info, cmd_command, cmd_config, cmd_compact, cmd_save, cmd_lastsave, cmd_debug, cmd_time, cmd_shutdown;
+command_fn cmd_monitor, cmd_slowlog;
 command_fn cmd_multi, cmd_exec, cmd_discard, cmd_watch, cmd_unwatch;
 command_fn cmd_subscribe, cmd_unsubscribe, cmd_psubscribe, cmd_punsubscribe, cmd_publish, cmd_pubsub;
 command_fn cmd_auth, cmd_acl;
+bool       client_is_administration(slice subcommand);           /* of CLIENT */
 bool       authenticate(request *r, slice name, slice password); /* of HELLO, too */
 
 #endif

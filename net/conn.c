@@ -72,7 +72,7 @@ void conn_free(conn *c)
 {
     for (delivery *d; (d = c->kept);) {
         c->kept = d->next;
-        pubsub_drop(d);
+        delivery_drop(d);
     }
     if (c->job) job_free(c->job);
     tls_stream_free(c->tls);
@@ -109,6 +109,8 @@ void conn_retire(conn *c)
 {
     reactor *r = c->reactor;
     pubsub_leave(&r->server->pubsub, &c->session);
+    monitors_leave(&r->server->monitors, &c->session);
+    tracking_leave(&r->server->tracking, &c->session);
     c->dead = true;
     c->next = r->dead;
     r->dead = c;
@@ -197,7 +199,7 @@ static void compact_out(conn *c)
         c->out_at = 0;
         return;
     }
-    c->out_at = c->out.len = 0;
+    c->out_at = c->out.len = c->pushed = 0;
     if (c->out.cap > OUT_KEPT) chr_buf_free(&c->out);
 }
 
@@ -236,6 +238,7 @@ static bool subscriber_keeps_up(conn *c)
 {
     const settings *s = &c->reactor->server->settings;
     size_t          unsent = c->out.len - c->out_at;
+    if (unsent > c->pushed) unsent = c->pushed; /* long replies are no reason to close it */
     if (atomic_load(&c->overrun) || (s->pubsub_hard && unsent > s->pubsub_hard)) return false;
     if (!s->pubsub_soft || unsent <= s->pubsub_soft) {
         c->over_soft_ms = 0;
@@ -248,7 +251,7 @@ static bool subscriber_keeps_up(conn *c)
 
 bool conn_keeps_for_later(conn *c, delivery *d)
 {
-    if (c->dead || !c->job || !c->job->noted) return false;
+    if (c->dead || !c->job || !(c->job->noted || d->message->after_reply)) return false;
     d->next = NULL;
     if (c->kept)
         c->kept_last->next = d;
@@ -262,21 +265,19 @@ static void deliver_kept(conn *c)
 {
     for (delivery *d; !c->job && (d = c->kept);) {
         c->kept = d->next;
-        pubsub_deliver(d);
+        delivery_finish(d);
     }
 }
 
-void conn_push(conn *c, slice kind, slice pattern, slice channel, slice payload, uint64_t seq)
+void conn_push(conn *c, const message *m)
 {
     request r = { .server = c->reactor->server, .session = &c->session, .out = &c->out };
     size_t  at = c->out.len;
     if (c->dead || c->session.closing) return;
-    reply_push(&r, pattern.data ? 4 : 3);
-    reply_value(&r, kind);
-    if (pattern.data) reply_value(&r, pattern);
-    reply_value(&r, channel);
-    reply_value(&r, payload);
-    if (r.no_memory || !note_reply(c, at, seq) || !subscriber_keeps_up(c)) die(c);
+    m->say(&r, m);
+    if (c->out.len == at && !r.no_memory) return;
+    c->pushed += c->out.len - at;
+    if (r.no_memory || !note_reply(c, at, m->seq) || !subscriber_keeps_up(c)) die(c);
 }
 
 /* ---- in ---- */
@@ -368,6 +369,20 @@ void conn_defer(conn *c, request *r, size_t at)
     conn_finish_command(c, at, r->seq, r->no_memory);
 }
 
+uint64_t conn_lap(conn *c)
+{
+    uint64_t now = ticks_now(), ns = ticks_between(c->reactor->ticks, now);
+    c->reactor->ticks = now;
+    return ns;
+}
+
+void conn_count(conn *c, const request *r, uint64_t ns)
+{
+    calls_count(&c->reactor->calls, r, ns);
+    if (__builtin_expect(ns >= atomic_load_explicit(&r->server->calls.notable_ns, memory_order_relaxed), 0))
+        calls_tell(r, ns);
+}
+
 bool conn_takes_more(const conn *c) { return c->out.len - c->out_at < OUT_PAUSE; }
 
 /* Runs the command that has been parsed, or hands it to a worker. */
@@ -381,6 +396,7 @@ static void run_command(conn *c, const command *found)
                   .n = c->args.n,
                   .out = &c->out };
     size_t  at = c->out.len;
+    bool    ran = false;
     r.command = found;
     atomic_store_explicit(&c->session.last_command, found, memory_order_relaxed);
     if (!r.command) {
@@ -400,18 +416,25 @@ static void run_command(conn *c, const command *found)
     } else if (transaction_takes(&c->session, r.command)) {
         transaction_queue(&r);
     } else {
-        server_count_calls(srv, r.command, 1);
+        ran = true;
+        bool is_tracked = atomic_load_explicit(&c->session.tracking, memory_order_relaxed);
+        if (__builtin_expect(is_tracked, 0)) tracking_before(&r);
         if (r.command->flags & CMD_SLOW || (r.command->flags & CMD_WRITE && db_would_stall(store_db(srv->store))))
             r.deferred = true;
-        else if (pipeline_run(c, &r))
+        else if (!is_tracked && pipeline_run(c, &r))
             return;
         else
             r.command->run(&r);
     }
-    if (r.deferred)
+    if (r.deferred) {
         conn_defer(c, &r, at);
-    else
-        conn_finish_command(c, at, r.seq, r.no_memory);
+        return;
+    }
+    if (ran)
+        conn_count(c, &r, conn_lap(c));
+    else if (found && r.failed)
+        calls_note_rejected(&r);
+    conn_finish_command(c, at, r.seq, r.no_memory);
 }
 
 /* Takes over what the job has to say. False: that is all. */
@@ -462,6 +485,8 @@ static void resume_job(conn *c)
 static bool work_through(conn *c)
 {
     c->is_paused = false;
+    c->reactor->ticks = ticks_now();
+    tracking_actor = c->session.id;
     while (!c->dead && !c->job && !c->session.closing && c->out.len - c->out_at < OUT_PAUSE) {
         slice in = chr_bytes(c->in.data + c->in_at, c->in.len - c->in_at);
         if (in.len == 0 || (in.len < c->in_need && !c->in_end)) break;
@@ -505,6 +530,7 @@ static bool work_through(conn *c)
         c->session.closing = true;
         if (!note_reply(c, at, 0)) die(c);
     }
+    tracking_actor = 0;
     return !c->dead;
 }
 

@@ -14,6 +14,7 @@ typedef struct reactor  reactor;
 typedef struct job      job;
 typedef struct conn     conn;
 typedef struct delivery delivery;
+typedef struct message  message;
 
 enum {
     IN_FIRST = 16 * 1024,              /* bytes of a receive buffer that is kept between commands */
@@ -62,6 +63,7 @@ struct conn {
     delivery       *kept, *kept_last; /* what came in the middle of a reply */
     bool            touched;          /* in a list of those that got something in this turn */
     conn           *touched_next;
+    size_t          pushed;       /* bytes of messages since everything was last sent */
     int64_t         over_soft_ms; /* since when its unsent bytes have been over the soft limit; 0: they are not */
 };
 
@@ -70,7 +72,9 @@ conn *conn_new(reactor *r, int fd, tls *with); /* `with` NULL: without TLS */
 /* Events of epoll; 0 when an acknowledgement or a worker's answer may let it go on. May end in `dead`. */
 void conn_turn(conn *c, uint32_t events);
 /* The first half of that, without TLS: commands are run and nothing is sent. */
-void conn_read(conn *c, uint32_t events);
+void     conn_read(conn *c, uint32_t events);
+uint64_t conn_lap(conn *c);                                  /* nanoseconds since the last one of its reactor */
+void     conn_count(conn *c, const request *r, uint64_t ns); /* a command has run, and taken so long */
 /* A command has answered from offset `at` of out on, completely, and depends on `seq`. */
 void conn_finish_command(conn *c, size_t at, uint64_t seq, bool no_memory);
 /* Hands a command to a worker, instead of what it may have answered from `at` on. */
@@ -78,10 +82,9 @@ void conn_defer(conn *c, request *r, size_t at);
 bool conn_takes_more(const conn *c); /* commands, as long as the client takes the replies */
 /* Takes the job over, which has come back from its worker. */
 void conn_finish_job(conn *c, job *j);
-/* Appends what was published, which depends on `seq`; the connection then wants a turn. */
-/* True: a reply is half said, so the message is kept, and delivered when it is whole. */
+/* True: a reply is half said, or to come first, so the message is kept, and delivered after it. */
 bool                conn_keeps_for_later(conn *c, delivery *d);
-void                conn_push(conn *c, slice kind, slice pattern, slice channel, slice payload, uint64_t seq);
+void                conn_push(conn *c, const message *m); /* the connection then wants a turn */
 void                conn_retire(conn *c); /* out of the list of the reactor and without a job; bury frees it */
 void                conn_free(conn *c);
 static inline conn *conn_of(session *s) { return (conn *)((char *)s - offsetof(conn, session)); }

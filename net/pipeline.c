@@ -77,22 +77,24 @@ bool pipeline_run(conn *c, request *r)
     all.n = 0;
     collect(c, r, fits, &all);
     /* If it fails, each is tried alone and answered alone. */
-    bool   set = run == cmd_set && all.n > 1 && set_together(r, &all);
-    size_t i = 0;
+    bool     set = run == cmd_set && all.n > 1 && set_together(r, &all);
+    uint64_t each_ns = set ? conn_lap(c) / all.n : 0;
+    size_t   i = 0;
     for (; i < all.n && !c->dead && !r->deferred && (i == 0 || conn_takes_more(c)); i++) {
         size_t at = c->out.len;
         r->args = all.args[i];
+        r->failed = false;
         if (set)
             reply_ok(r);
         else
             run(r);
-        if (r->deferred)
+        if (r->deferred) {
             conn_defer(c, r, at);
-        else
-            conn_finish_command(c, at, r->seq, r->no_memory);
+            continue;
+        }
+        conn_count(c, r, set ? each_ns : conn_lap(c));
+        conn_finish_command(c, at, r->seq, r->no_memory);
     }
-    if (i == 0) return true;
-    c->in_at = all.end[i - 1]; /* what has not been run stays in the input */
-    server_count_calls(r->server, r->command, i - 1);
+    if (i > 0) c->in_at = all.end[i - 1]; /* what has not been run stays in the input */
     return true;
 }

@@ -10,10 +10,9 @@
 #undef entry
 
 typedef struct topic {
-    slice  name;
-    conn **conns;
-    size_t n, cap;
-    char   bytes[];
+    slice     name;
+    conn_list to;
+    char      bytes[];
 } topic;
 
 typedef struct topic_list {
@@ -22,14 +21,6 @@ typedef struct topic_list {
 } topic_list;
 struct subscriber {
     topic_list of[TOPIC_KINDS];
-};
-
-/* One for all subscribers of the same channel, and of each pattern. */
-struct message {
-    _Atomic(size_t) users;
-    uint64_t        seq;
-    slice           pattern, channel, payload; /* pattern: NULL data if it goes to the channel's subscribers */
-    char            bytes[];
 };
 
 void pubsub_init(pubsub *p, store *s)
@@ -77,42 +68,40 @@ static topic *make_topic(pubsub *p, topic_kind kind, slice name)
 
 static void drop_if_unused(pubsub *p, topic_kind kind, topic *t)
 {
-    if (t->n) return;
+    if (t->to.n) return;
     tdelete(t, &p->topics[kind], compare_topics);
     atomic_fetch_sub(&p->counts[kind], 1);
-    free(t->conns);
+    free(t->to.at);
     free(t);
 }
 
 /* Whether the two know each other, found in the shorter list. */
 static bool is_subscribed(const topic_list *own, const topic *t, const conn *c)
 {
-    if (own->n < t->n) {
+    if (own->n < t->to.n) {
         for (size_t i = 0; i < own->n; i++)
             if (own->at[i] == t) return true;
         return false;
     }
-    for (size_t i = 0; i < t->n; i++)
-        if (t->conns[i] == c) return true;
+    for (size_t i = 0; i < t->to.n; i++)
+        if (t->to.at[i] == c) return true;
     return false;
 }
 
-static bool reserve(void **at, size_t *cap, size_t n)
+static bool reserve_one(topic_list *own)
 {
-    if (n < *cap) return true;
-    size_t more = *cap ? 2 * *cap : 4;
-    void  *grown = realloc(*at, more * sizeof(void *));
+    if (own->n < own->cap) return true;
+    size_t  more = own->cap ? 2 * own->cap : 4;
+    topic **grown = realloc(own->at, more * sizeof(topic *));
     if (!grown) return false;
-    *at = grown;
-    *cap = more;
+    own->at = grown;
+    own->cap = more;
     return true;
 }
 
 static void part(pubsub *p, topic_kind kind, topic *t, const conn *c)
 {
-    size_t i = 0;
-    while (t->conns[i] != c) i++;
-    t->conns[i] = t->conns[--t->n];
+    conn_list_remove(&t->to, c);
     drop_if_unused(p, kind, t);
 }
 
@@ -131,8 +120,7 @@ chr_status pubsub_subscribe(pubsub *p, session *s, topic_kind kind, slice name)
     if (!t) {
         st = chr_nomem();
     } else if (!is_subscribed(own, t, c)) {
-        if (reserve((void **)&t->conns, &t->cap, t->n) && reserve((void **)&own->at, &own->cap, own->n)) {
-            t->conns[t->n++] = c;
+        if (reserve_one(own) && conn_list_add(&t->to, c)) {
             own->at[own->n++] = t;
             atomic_store(&s->subscriptions[kind], (uint32_t)own->n);
         } else {
@@ -188,57 +176,16 @@ void pubsub_each_own(const session *s, topic_kind kind, pubsub_name_fn *fn, void
 
 /* ---- publishing ---- */
 
-static slice put_part(message *m, size_t *at, slice part_of)
-{
-    slice put = chr_bytes(part_of.data ? m->bytes + *at : NULL, part_of.len);
-    if (part_of.data && part_of.len) memcpy(m->bytes + *at, part_of.data, part_of.len);
-    *at += part_of.len;
-    return put;
-}
+enum { PATTERN, CHANNEL, PAYLOAD, PARTS }; /* of a message; without a pattern it goes to the channel's subscribers */
 
-static message *message_new(slice pattern, slice channel, slice payload, uint64_t seq)
+static void say(request *r, const message *m)
 {
-    size_t   at = 0;
-    message *m = malloc(sizeof *m + pattern.len + channel.len + payload.len);
-    if (!m) return NULL;
-    atomic_init(&m->users, 1);
-    m->seq = seq;
-    m->pattern = put_part(m, &at, pattern);
-    m->channel = put_part(m, &at, channel);
-    m->payload = put_part(m, &at, payload);
-    return m;
-}
-
-static void message_release(message *m)
-{
-    if (atomic_fetch_sub(&m->users, 1) == 1) free(m);
-}
-
-static size_t message_bytes(const message *m)
-{
-    return sizeof(delivery) + m->pattern.len + m->channel.len + m->payload.len;
-}
-
-/* A subscriber that misses a message is closed, so that it knows. */
-static bool send_to(conn *c, message *m)
-{
-    reactor  *r = c->reactor;
-    size_t    bytes = message_bytes(m), limit = r->server->settings.pubsub_hard;
-    delivery *d = NULL;
-    if (!atomic_load(&c->overrun) && (!limit || atomic_load(&c->inbox_bytes) + bytes <= limit)) d = malloc(sizeof *d);
-    if (!d) {
-        atomic_store(&c->overrun, true);
-        return false;
-    }
-    atomic_fetch_add(&m->users, 1);
-    atomic_fetch_add(&c->inbox_bytes, bytes);
-    *d = (delivery){ NULL, c, m };
-    pthread_mutex_lock(&r->mu);
-    *r->inbox_end = d;
-    r->inbox_end = &d->next;
-    pthread_mutex_unlock(&r->mu);
-    reactor_wake(r);
-    return true;
+    bool by_pattern = m->parts[PATTERN].data != NULL;
+    reply_push(r, by_pattern ? 4 : 3);
+    reply_value(r, chr_str(by_pattern ? "pmessage" : "message"));
+    if (by_pattern) reply_value(r, m->parts[PATTERN]);
+    reply_value(r, m->parts[CHANNEL]);
+    reply_value(r, m->parts[PAYLOAD]);
 }
 
 typedef struct publication {
@@ -249,13 +196,10 @@ typedef struct publication {
 
 static void send_to_all(const topic *t, slice pattern, publication *what)
 {
-    message *m = message_new(pattern, what->channel, what->payload, what->seq);
-    for (size_t i = 0; i < t->n; i++)
-        if (m)
-            what->receivers += send_to(t->conns[i], m);
-        else
-            atomic_store(&t->conns[i]->overrun, true);
-    if (m) message_release(m);
+    const slice parts[PARTS] = { [PATTERN] = pattern, [CHANNEL] = what->channel, [PAYLOAD] = what->payload };
+    message    *m = message_new(say, parts, PARTS, what->seq);
+    for (size_t i = 0; i < t->to.n; i++) what->receivers += message_send(t->to.at[i], m);
+    message_release(m);
 }
 
 static void send_if_it_matches(const void *node, VISIT visit, void *arg)
@@ -276,21 +220,6 @@ int64_t pubsub_publish(pubsub *p, slice channel, slice payload, uint64_t seq)
     twalk_r(p->topics[TOPIC_PATTERN], send_if_it_matches, &what);
     pthread_mutex_unlock(&p->mu);
     return what.receivers;
-}
-
-void pubsub_drop(delivery *d)
-{
-    atomic_fetch_sub(&d->to->inbox_bytes, message_bytes(d->message));
-    message_release(d->message);
-    free(d);
-}
-
-void pubsub_deliver(delivery *d)
-{
-    const message *m = d->message;
-    if (conn_keeps_for_later(d->to, d)) return;
-    conn_push(d->to, chr_str(m->pattern.data ? "pmessage" : "message"), m->pattern, m->channel, m->payload, m->seq);
-    pubsub_drop(d);
 }
 
 /* ---- asking ---- */
@@ -318,7 +247,7 @@ size_t pubsub_subscribers(pubsub *p, slice channel)
 {
     pthread_mutex_lock(&p->mu);
     const topic *t = find_topic(p, TOPIC_CHANNEL, channel);
-    size_t       n = t ? t->n : 0;
+    size_t       n = t ? t->to.n : 0;
     pthread_mutex_unlock(&p->mu);
     return n;
 }

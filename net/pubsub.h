@@ -1,22 +1,13 @@
 /* Channels, patterns and their subscribers; and notifications of changed keys, which are published like everything else.
  *
- * Whoever publishes, on whatever thread, puts a delivery into the inbox of each subscriber's reactor; only the reactor
- * touches the connection. A connection leaves before it dies, so nothing new comes to the dead. Locks: `mu`, then that of a
- * reactor; nothing else is asked for while they are held, so a watcher of the store may publish. */
+ * Messages go as net/delivery.h has it. Locks: `mu`, then that of a reactor; nothing else is asked for while they are
+ * held, so a watcher of the store may publish. */
 #ifndef CHR_NET_PUBSUB_H
 #define CHR_NET_PUBSUB_H
 
-#include "net/conn.h"
+#include "net/delivery.h"
 
 #include <pthread.h>
-
-typedef struct message  message;
-typedef struct delivery delivery;
-struct delivery {
-    delivery *next;
-    conn     *to;
-    message  *message;
-};
 
 typedef struct pubsub {
     pthread_mutex_t   mu;
@@ -47,9 +38,6 @@ static inline bool pubsub_is_bound(const session *s)
 
 /* How many got it. They see it when `seq` is acknowledged. */
 int64_t pubsub_publish(pubsub *p, slice channel, slice payload, uint64_t seq);
-/* By the reactor: hands it to the connection, if that lives, and frees it. */
-void   pubsub_deliver(delivery *d);
-void   pubsub_drop(delivery *d);                                      /* undelivered */
 void   pubsub_each_channel(pubsub *p, pubsub_name_fn *fn, void *arg); /* with mu held: it must not call anything here */
 size_t pubsub_subscribers(pubsub *p, slice channel);
 

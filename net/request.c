@@ -1,6 +1,6 @@
 #include "net/request.h"
 
-#include "net/command.h"
+#include "net/calls.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -82,6 +82,10 @@ void reply_array(request *r, size_t n)
 {
     if (!request_is_line(r)) put_number(r, '*', (int64_t)n);
 }
+void reply_set(request *r, size_t n)
+{
+    if (!request_is_line(r)) put_number(r, r->session->resp >= 3 ? '~' : '*', (int64_t)n);
+}
 void reply_push(request *r, size_t n)
 {
     if (!request_is_line(r)) put_number(r, r->session->resp >= 3 ? '>' : '*', (int64_t)n);
@@ -105,6 +109,8 @@ void reply_error(request *r, const char *format, ...)
     for (size_t n = strlen(text); n > 0 && (text[n - 1] == '\r' || text[n - 1] == '\n');) text[--n] = 0;
     for (char *p = text; *p; p++)
         if (*p == '\r' || *p == '\n') *p = ' '; /* an error is one line */
+    r->failed = true;
+    if (r->server) calls_note_error(r->server, text);
     if (!request_is_line(r)) put(r, "-", 1);
     put_text(r, text);
     put_text(r, request_is_line(r) ? "\n" : "\r\n");
@@ -130,18 +136,38 @@ bool argument_is(slice arg, const char *word)
     return arg.len == strlen(word) && strncasecmp(arg.data, word, arg.len) == 0;
 }
 
+static void upper_case(const char *name, char upper[32])
+{
+    size_t i = 0;
+    for (; name[i] && i < 31; i++) upper[i] = (char)toupper((unsigned char)name[i]);
+    upper[i] = 0;
+}
+
+void reply_help(request *r, const char *const *lines)
+{
+    char   name[32], first[128];
+    size_t n = 0;
+    while (lines[n]) n++;
+    upper_case(r->command->name, name);
+    snprintf(first, sizeof first, "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", name);
+    reply_array(r, n + 3);
+    reply_text(r, first);
+    for (size_t i = 0; i < n; i++) reply_text(r, lines[i]);
+    reply_text(r, "HELP");
+    reply_text(r, "    Prints this help.");
+}
+
 int find_subcommand(request *r, const subcommand *known, int n)
 {
-    char   name[32] = "";
-    slice  what = r->args[1];
-    size_t len = strlen(r->command->name);
+    char  name[32];
+    slice what = r->args[1];
     for (int i = 0; i < n; i++) {
         if (!argument_is(what, known[i].name)) continue;
         if (arity_fits(known[i].arity, r->n)) return i;
         reply_error(r, "ERR wrong number of arguments for '%s|%s' command", r->command->name, known[i].name);
         return -1;
     }
-    for (size_t i = 0; i < len && i < sizeof name - 1; i++) name[i] = (char)toupper((unsigned char)r->command->name[i]);
+    upper_case(r->command->name, name);
     reply_error(r, "ERR unknown subcommand '%.*s'. Try %s HELP.", (int)(what.len < 128 ? what.len : 128), what.data,
                 name);
     return -1;

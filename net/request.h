@@ -29,6 +29,7 @@ typedef struct session {
     char         address[64];
     bool         mute, mute_this, mute_next; /* of CLIENT REPLY: replies are dropped */
 
+    bool caching;                  /* CLIENT CACHING YES or NO came before this command */
     bool authenticated, read_only; /* as `user` */
     char user[64];
 
@@ -38,6 +39,9 @@ typedef struct session {
     _Atomic(const command *) last_command;
     _Atomic(int)             queued; /* since MULTI; -1: there was none */
     _Atomic(uint32_t)        subscriptions[TOPIC_KINDS];
+    atomic_bool              monitors;          /* it is told of every command */
+    _Atomic(unsigned)        tracking;          /* TRACK_*; 0: it does not */
+    _Atomic(uint64_t)        tracking_redirect; /* 0: to itself */
 
     transaction *transaction; /* of MULTI or WATCH, or NULL */
     subscriber  *subscriber;  /* to channels, or NULL */
@@ -54,6 +58,7 @@ typedef struct request {
     uint64_t       seq; /* the answer depends on it; raised by request_saw */
     bool           on_worker;
     bool           deferred;  /* a reactor's handler wants to run again on a worker; nothing was answered */
+    bool           failed;    /* an error was answered */
     bool           no_memory; /* the reply could not be written: the connection is closed */
     void          *rest;      /* of a reply in pieces, see request_goes_on; NULL: it is complete */
     void (*rest_free)(void *rest);
@@ -98,6 +103,7 @@ void reply_null(request *r);
 void reply_null_array(request *r);           /* where there could have been an array */
 void reply_array(request *r, size_t n);      /* n replies follow */
 void reply_map(request *r, size_t n);        /* n pairs follow; an array of 2n in RESP2 */
+void reply_set(request *r, size_t n);        /* n replies follow; an array in RESP2 */
 void reply_push(request *r, size_t n);       /* n replies follow, which answer no command */
 void reply_verbatim(request *r, slice text); /* text for people */
 /* `format` begins with the code: "ERR ...". */
@@ -114,6 +120,8 @@ typedef struct subcommand {
     int         arity; /* as in the table of commands: with the names of command and subcommand */
 } subcommand;
 static inline bool arity_fits(int arity, size_t n) { return arity >= 0 ? n == (size_t)arity : n >= (size_t)-arity; }
+/* The lines of HELP between the first and the last, up to NULL. */
+void reply_help(request *r, const char *const *lines);
 /* Its place among the `n` that are known; -1: an error was written. */
 int find_subcommand(request *r, const subcommand *known, int n);
 

@@ -256,7 +256,7 @@ static void take_published(reactor *r)
     while (d) {
         delivery *next = d->next;
         conn     *c = d->to;
-        pubsub_deliver(d);
+        delivery_finish(d);
         touch(c, &touched);
         d = next;
     }
@@ -409,6 +409,10 @@ static void stop(server *s, unsigned running)
     cursors_free(&s->cursors);
     if (s->socket_path) (void)unlink(s->socket_path);
     pubsub_free(&s->pubsub);
+    tracking_free(&s->tracking);
+    monitors_free(&s->monitors);
+    slowlog_free(&s->slowlog);
+    calls_free(&s->calls);
     users_free(s->users);
     tls_free(s->tls);
     free(s);
@@ -430,7 +434,13 @@ chr_status server_start(store *st, const server_options *options, server **out)
     if (s->n_reactors > REACTORS_MAX) s->n_reactors = REACTORS_MAX;
     cursors_init(&s->cursors);
     pubsub_init(&s->pubsub, st);
+    monitors_init(&s->monitors);
+    tracking_init(&s->tracking, s);
+    slowlog_init(&s->slowlog);
+    calls_init(&s->calls);
+    ticks_start();
     settings_init(&s->settings, options->max_clients ? options->max_clients : CLIENTS_MAX);
+    calls_update_notable(s);
     for (unsigned i = 0; i < s->n_reactors; i++) {
         reactor *r = &s->reactors[i];
         r->server = s;

@@ -2,18 +2,22 @@
 #ifndef CHR_NET_SERVER_INTERNAL_H
 #define CHR_NET_SERVER_INTERNAL_H
 
+#include "net/calls.h"
 #include "net/command.h"
 #include "net/conn.h"
 #include "net/cursors.h"
+#include "net/monitor.h"
 #include "net/pubsub.h"
 #include "net/server.h"
 #include "net/settings.h"
+#include "net/slowlog.h"
 #include "net/tls.h"
+#include "net/tracking.h"
 #include "net/workers.h"
 
 #include <stdatomic.h>
 
-enum { REACTORS_MAX = 64, COMMANDS_MAX = 256 };
+enum { REACTORS_MAX = 64 };
 
 /* One thread with its own epoll; owns the connections it accepted. */
 typedef struct reactor {
@@ -31,6 +35,8 @@ typedef struct reactor {
     conn           *dead;               /* closed in this turn, freed at its end */
     atomic_bool     look_now;           /* at all connections, without waiting for the time to come */
     int64_t         next_look_ms, now_ms;
+    uint64_t        ticks; /* when the command that runs began */
+    call_table      calls; /* changed by this thread only */
 } reactor;
 
 struct server {
@@ -45,6 +51,10 @@ struct server {
     workers          *workers;
     cursors           cursors;
     pubsub            pubsub;
+    monitors          monitors;
+    tracking          tracking;
+    slowlog           slowlog;
+    calls             calls;
     settings          settings;
     struct users     *users; /* NULL: everybody may do everything */
     atomic_bool       stopping;
@@ -52,19 +62,8 @@ struct server {
     _Atomic(int64_t)  paused_until_ms; /* of server_clock_ms; 0: never */
     atomic_bool       pause_writes_only;
     _Atomic(uint64_t) next_id, clients, connections, rejected;
-    _Atomic(uint64_t) calls[COMMANDS_MAX]; /* by place in the table */
 };
 
-static inline void server_count_calls(server *s, const command *c, uint64_t n)
-{
-    atomic_fetch_add_explicit(&s->calls[c - command_table], n, memory_order_relaxed);
-}
-static inline uint64_t server_calls(const server *s)
-{
-    uint64_t sum = 0;
-    for (size_t i = 0; i < command_count; i++) sum += atomic_load_explicit(&s->calls[i], memory_order_relaxed);
-    return sum;
-}
 const char *server_port(const server *s); /* "0": there is none */
 int64_t     server_clock_ms(void);        /* never goes back */
 void        reactor_wake(reactor *r);

@@ -70,7 +70,12 @@ static void *worker_main(void *arg)
         w->first = j->next;
         if (!w->first) w->last = &w->first;
         pthread_mutex_unlock(&w->mu);
+        uint64_t began = ticks_now();
+        tracking_actor = j->request.session->id;
         j->request.command->run(&j->request);
+        tracking_actor = 0;
+        j->ns += ticks_between(began, ticks_now());
+        if (!j->request.rest) calls_note(&j->request, j->ns);
         hand_back(j);
         pthread_mutex_lock(&w->mu);
     }

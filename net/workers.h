@@ -7,13 +7,14 @@
 typedef struct workers workers;
 
 struct job {
-    job    *next;
-    conn   *conn; /* not to be touched by the worker, but for its session */
-    request request;
-    buf     bytes; /* of the arguments */
-    slice  *args;
-    buf     out;
-    bool    noted; /* the connection knows of its reply, of which this is a further piece */
+    job     *next;
+    conn    *conn; /* not to be touched by the worker, but for its session */
+    request  request;
+    buf      bytes; /* of the arguments */
+    slice   *args;
+    buf      out;
+    uint64_t ns;    /* that it has run */
+    bool     noted; /* the connection knows of its reply, of which this is a further piece */
 };
 
 /* NULL: no memory. Copies the arguments. */

@@ -169,6 +169,21 @@ restart_server() {
     start_server "${server_args[@]}"
 }
 
+# A redis-server to compare with, at the socket REDIS; ends the test if it is not the version that answers are compared with.
+start_redis() {
+    local version
+    command -v redis-server >/dev/null || fail "there is no redis-server to compare with; run '.ci/deps test'"
+    version=$(redis-server --version | sed -n 's/.* v=\([0-9]*\.[0-9]*\)\..*/\1/p')
+    if [ "$version" != 7.0 ]; then
+        echo "not compared: the answers are those of Redis 7.0, and this is redis-server ${version:-of an unknown version}"
+        exit 0
+    fi
+    export REDIS=$TMP/redis.sock
+    background redis-server --port 0 --databases 1 --unixsocket "$REDIS" --save '' --appendonly no --dir "$TMP" \
+        --loglevel warning
+    wait_until 30 redis-cli -s "$REDIS" ping
+}
+
 # ---- clients ----
 
 redis() { redis-cli -p "$PORT" "$@"; }              # replies as plain text

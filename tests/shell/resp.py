@@ -7,10 +7,19 @@ class Error(Exception):
     """An error reply."""
 
 
+class Push(list):
+    """What RESP3 says without being asked."""
+
+
 class Client:
-    def __init__(self, port=None, timeout=60):
-        self.socket = socket.create_connection(("127.0.0.1", int(port or os.environ["PORT"])), timeout)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, port=None, timeout=60, path=None):
+        if path:
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(timeout)
+            self.socket.connect(path)
+        else:
+            self.socket = socket.create_connection(("127.0.0.1", int(port or os.environ["PORT"])), timeout)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.input = self.socket.makefile("rb", 1 << 16)
 
     def close(self):
@@ -36,6 +45,16 @@ class Client:
             return self.bulk(int(rest))
         if kind == b"*":
             return None if rest == b"-1" else [self.reply() for _ in range(int(rest))]
+        if kind == b"_":
+            return None
+        if kind == b"=":
+            return self.bulk(int(rest))[4:]
+        if kind == b"%":
+            return {self.reply(): self.reply() for _ in range(int(rest))}
+        if kind == b"~":
+            return [self.reply() for _ in range(int(rest))]
+        if kind == b">":
+            return Push(self.reply() for _ in range(int(rest)))
         raise AssertionError("not a reply: %r" % line)
 
     def bulk(self, size):
