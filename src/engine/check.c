@@ -1,65 +1,8 @@
-/* Checking a closed store to the last byte, and repairing one.
- *
- * A check reads what opening would read, the manifest and the log, and every block of every table.
- *
- * A repair merges everything that can still be read, tables and log, into new tables of the last level, writes a new
- * manifest, and moves all old files to lost/. The order of writes is in the entries themselves (seq), so it does
- * not matter which level a table was in. What a damaged block held is missing afterwards; an older version
- * of a key in it, or a key whose deletion was in it, may show again, which is why nothing is thrown away. */
-#include "engine/build.h"
+/* Checking a closed store to the last byte: what opening would read, the manifest and the log, and every block of every
+ * table. Repairing one is in repair.c. */
+#include "engine/db_impl.h"
 
-#include "engine/names.h"
-
-#include <stdlib.h>
-
-typedef struct numbers {
-    uint64_t *logs, *tables;
-    size_t    n_logs, n_tables;
-    uint64_t  next_no;
-} numbers;
-
-static bool push(uint64_t **list, size_t *n, uint64_t no)
-{
-    uint64_t *more = realloc(*list, (*n + 1) * sizeof *more);
-    if (!more) return false;
-    *list = more;
-    more[(*n)++] = no;
-    return true;
-}
-
-static chr_status note(void *arg, const char *name)
-{
-    numbers  *f = arg;
-    uint64_t  no;
-    file_type type = name_parse(name, &no);
-    if (type != FILE_OTHER && no >= f->next_no) f->next_no = no + 1;
-    if (type == FILE_LOG && !push(&f->logs, &f->n_logs, no)) return chr_nomem();
-    if (type == FILE_TABLE && !push(&f->tables, &f->n_tables, no)) return chr_nomem();
-    return CHR_OK;
-}
-
-static int by_number(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-static chr_status list_numbers(env *e, const char *dir, numbers *f)
-{
-    *f = (numbers){ .next_no = 1 };
-    chr_status st = env_list(e, dir, note, f);
-    if (f->n_logs) qsort(f->logs, f->n_logs, sizeof *f->logs, by_number);
-    if (f->n_tables) qsort(f->tables, f->n_tables, sizeof *f->tables, by_number);
-    return st;
-}
-
-static void free_numbers(numbers *f)
-{
-    free(f->logs);
-    free(f->tables);
-}
-
-/* ---- check ---- */
+#include "engine/files.h"
 
 typedef struct check {
     env          *env;
@@ -101,7 +44,7 @@ chr_status db_check(env *e, const char *dir, db_report_fn *report, void *arg)
 {
     check             c = { .env = e, .dir = dir, .report = report, .arg = arg };
     manifest_state    state;
-    numbers           files = { 0 };
+    store_files       files = { 0 };
     wal_replay_result replayed;
     env_lock         *lock = NULL;
     file_path         lock_path = path_in(dir, NAME_LOCK);
@@ -109,7 +52,7 @@ chr_status db_check(env *e, const char *dir, db_report_fn *report, void *arg)
     if (st == CHR_NOT_FOUND) return chr_fail(st, "there is no store in %s", dir);
     if (!chr_ok(st) && st != CHR_READ_ONLY) return st;
 
-    st = (c.cache = cache_new(0)) ? list_numbers(e, dir, &files) : chr_nomem();
+    st = (c.cache = cache_new(0)) ? store_files_list(e, dir, &files) : chr_nomem();
     if (!chr_ok(st)) goto out;
     st = manifest_read(e, dir, &state, check_table, &c);
     if (st == CHR_NOT_FOUND) {
@@ -151,137 +94,8 @@ chr_status db_check(env *e, const char *dir, db_report_fn *report, void *arg)
     }
     if (chr_ok(st) && c.damaged) st = chr_fail(CHR_CORRUPT, "the store in %s is damaged", dir);
 out:
-    free_numbers(&files);
+    store_files_free(&files);
     if (c.cache) cache_free(c.cache);
     env_unlock_file(e, lock);
-    return st;
-}
-
-/* ---- repair ---- */
-
-/* Entries of a damaged table are collected from both ends; a memtable sorts everything. */
-static chr_status salvage_entry(memtable *m, const entry *e)
-{
-    entry have;
-    if (memtable_get(m, e->key, trailer_seq(e->trailer), &have) && have.trailer == e->trailer) return CHR_OK;
-    return memtable_insert(m, e->key, e->trailer, e->value);
-}
-
-static chr_status salvage_table(table *t, memtable *m)
-{
-    iter *it = table_iter_new(t, TABLE_SEQUENTIAL);
-    if (!it) return chr_nomem();
-    chr_status st = CHR_OK;
-    for (iter_first(it); it->valid && chr_ok(st); iter_next(it)) st = salvage_entry(m, &it->at);
-    if (chr_ok(st) && it->status != CHR_OK)
-        for (iter_last(it); it->valid && chr_ok(st); iter_prev(it)) st = salvage_entry(m, &it->at);
-    iter_free(it);
-    const rangedel *dels = table_rangedels(t);
-    for (size_t i = 0, n = dels ? rangedel_count(dels) : 0; i < n && chr_ok(st); i++) {
-        range_fragment f = rangedel_at(dels, i);
-        for (size_t k = 0; k < f.n_seqs && chr_ok(st); k++)
-            st = memtable_insert(m, f.start, trailer_of(f.seqs[k], KIND_DELETE_RANGE), f.end);
-    }
-    return st;
-}
-
-static chr_status salvage_batch(void *arg, uint64_t first_seq, uint32_t count, slice payload)
-{
-    (void)count;
-    reader     r = reader_of(payload);
-    entry      write;
-    chr_status st;
-    while (batch_next(&r, &write, &st)) {
-        write.trailer = trailer_of(first_seq++, trailer_kind(write.trailer));
-        st = trailer_kind(write.trailer) == KIND_DELETE_RANGE
-                 ? memtable_insert(arg, write.key, write.trailer, write.value)
-                 : salvage_entry(arg, &write);
-        if (!chr_ok(st)) return st;
-    }
-    return st;
-}
-
-static chr_status move_to_lost(void *arg, const char *name)
-{
-    const db_options *o = arg;
-    uint64_t          no;
-    if (name_parse(name, &no) == FILE_OTHER && strcmp(name, NAME_CURRENT) != 0) return CHR_OK;
-    file_path lost = path_in(o->dir, NAME_LOST), from = path_in(o->dir, name), to = path_in(lost.text, name);
-    return env_rename(o->env, from.text, to.text);
-}
-
-static chr_status salvage_all(env *e, const char *dir, const numbers *files, memtable *m, db_report_fn *report,
-                              void *arg)
-{
-    cache     *c = cache_new(0);
-    chr_status st = c ? CHR_OK : chr_nomem();
-    for (size_t i = 0; i < files->n_tables && chr_ok(st); i++) {
-        table_ref *t;
-        st = table_ref_open(e, dir, files->tables[i], c, NULL, &t);
-        if (chr_ok(st)) {
-            if (!chr_ok(table_verify(t->table, NULL, NULL))) report(arg, chr_message());
-            st = salvage_table(t->table, m);
-            table_ref_drop(t);
-        }
-        if (!chr_ok(st) && st != CHR_NO_MEMORY) {
-            report(arg, chr_message());
-            st = CHR_OK;
-        }
-    }
-    for (size_t i = 0; i < files->n_logs && chr_ok(st); i++) {
-        st = wal_salvage(e, dir, files->logs[i], salvage_batch, m);
-        if (!chr_ok(st) && st != CHR_NO_MEMORY) {
-            report(arg, chr_message());
-            st = CHR_OK;
-        }
-    }
-    if (c) cache_free(c);
-    return st;
-}
-
-/* A new store in the emptied directory, with the salvaged entries in one table and under their old seqs. */
-static chr_status rebuild(db_options *options, memtable *m)
-{
-    db          *d;
-    table_ref   *t = NULL;
-    version_edit edit = { 0 };
-    mem_ref      source = { .refs = 1, .mem = m };
-    options->inline_work = true;
-    chr_status st = db_open(options, &d);
-    if (!chr_ok(st)) return st;
-    st = flush_memtable(d, &source, &t);
-    if (chr_ok(st) && t) {
-        edit.log_no = d->log_no;
-        edit.flushed_seq = table_ref_info(t)->max_seq;
-        st = edit_add_table(&edit, 0, t) ? db_install(d, &edit, false) : chr_nomem();
-    }
-    edit_free(&edit);
-    table_ref_drop(t);
-    chr_status closed = db_close(d);
-    return chr_ok(st) ? closed : st;
-}
-
-chr_status db_repair(env *e, const char *dir, db_report_fn *report, void *arg)
-{
-    numbers    files = { 0 };
-    env_lock  *lock = NULL;
-    memtable  *m = memtable_new();
-    db_options options = { .env = e, .dir = dir, .chr = chr_options_default() };
-    file_path  lock_path = path_in(dir, NAME_LOCK), lost = path_in(dir, NAME_LOST);
-    if (!m) return chr_nomem();
-    chr_status st = env_lock_file(e, lock_path.text, &lock);
-    if (chr_ok(st)) st = list_numbers(e, dir, &files);
-    if (chr_ok(st) && files.n_logs == 0 && files.n_tables == 0)
-        st = chr_fail(CHR_NOT_FOUND, "there is no store in %s", dir);
-    if (chr_ok(st)) st = salvage_all(e, dir, &files, m, report, arg);
-    if (chr_ok(st)) st = env_mkdir(e, lost.text);
-    if (st == CHR_EXISTS) st = CHR_OK;
-    if (chr_ok(st)) st = env_list(e, dir, move_to_lost, &options);
-    if (chr_ok(st)) st = env_sync_dir(e, lost.text);
-    if (chr_ok(st)) st = env_sync_dir(e, dir);
-    env_unlock_file(e, lock); /* opening takes it again */
-    if (chr_ok(st)) st = rebuild(&options, m);
-    memtable_free(m);
-    free_numbers(&files);
     return st;
 }

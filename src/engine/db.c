@@ -325,6 +325,7 @@ static chr_status recover(db *d)
     if (!chr_ok(st)) goto out;
     if (!chr_ok(st = version_apply(NULL, &l.edit, &v))) goto out;
     d->next_file_no = files.next_no > state.next_file_no ? files.next_no : state.next_file_no;
+    if (fresh && d->next_file_no < d->options.first_file_no) d->next_file_no = d->options.first_file_no;
     if (d->next_file_no == 0) d->next_file_no = 1;
 
     if (!(r.mem = mem_ref_new(0))) {

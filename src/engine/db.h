@@ -32,9 +32,10 @@ typedef struct db_options {
     chr_options chr;
     db_drop_fn *drop; /* may be NULL */
     void       *drop_arg;
-    bool        inline_work; /* for deterministic tests: flush and compact in the writing thread, no threads */
-    size_t      l1_bytes;    /* target of the first level below level 0; 0: eight memtables */
-    size_t      table_bytes; /* size at which compaction cuts a table; 0: a memtable */
+    bool        inline_work;   /* for deterministic tests: flush and compact in the writing thread, no threads */
+    size_t      l1_bytes;      /* target of the first level below level 0; 0: eight memtables */
+    uint64_t    first_file_no; /* of a new store; 0: 1 */
+    size_t      table_bytes;   /* size at which compaction cuts a table; 0: a memtable */
 } db_options;
 
 chr_status db_open(const db_options *options, db **out);
@@ -102,7 +103,8 @@ const char *db_dir(const db *d);
  * CHR_CORRUPT if there was any. (check.c) */
 typedef void db_report_fn(void *arg, const char *sentence);
 chr_status   db_check(env *e, const char *dir, db_report_fn *report, void *arg);
-/* Saves everything readable into a fresh manifest and moves the rest to DIR/lost. */
+/* Saves everything readable into new files, keeps the old ones in DIR/lost, and reports what could not be read. After a failure, or if
+ * it is interrupted, the store is as it was before, or repaired. (repair.c) */
 chr_status db_repair(env *e, const char *dir, db_report_fn *report, void *arg);
 
 #endif

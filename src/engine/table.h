@@ -65,6 +65,13 @@ typedef enum table_access {
 } table_access;
 iter *table_iter_new(table *t, table_access access); /* NULL: no memory; `t` outlives it */
 
+/* For repair: calls `entry_fn` for every entry of each data block that can be read, and for every range tombstone, and
+ * `lost` (chr_message() says what) for each part of the file that cannot. Without an index it looks for blocks. Fails only
+ * if entry_fn does or memory is short. (salvage.c) */
+typedef chr_status table_entry_fn(void *arg, const entry *e);
+typedef void       table_lost_fn(void *arg);
+chr_status table_salvage(env_file *file, uint64_t file_no, table_entry_fn *entry_fn, table_lost_fn *lost, void *arg);
+
 /* Reads and checks every byte of the file: checksums, order, counts, filter against keys. `pause` (may be NULL) is called each
  * time some more bytes have been read; it may sleep, and ends the verification, with CHR_CLOSING, by returning false. */
 typedef bool table_pause_fn(void *arg, uint64_t bytes);

@@ -47,13 +47,23 @@ struct table {
     uint64_t    file_no;
     cache      *cache;
     table_info  info;
-    char       *filter; /* aligned to FILTER_BLOCK_BYTES */
+    bool        info_lost; /* only when salvaging: `info` is not to be compared with anything */
+    char       *filter;    /* aligned to FILTER_BLOCK_BYTES */
     size_t      filter_len;
     rangedel   *ranges; /* NULL: none */
     table_index index;
 };
 
 /* table_read.c */
+
+typedef struct table_sections {
+    uint64_t at[SECTIONS], len[SECTIONS]; /* the data blocks end at at[0] */
+} table_sections;
+/* The steps of table_load, for salvaging. */
+chr_status table_load_footer(table *t, env_file *file, uint64_t file_no, table_sections *x);
+chr_status table_load_properties(table *t, const table_sections *x);
+chr_status table_load_ranges(table *t, const table_sections *x);
+chr_status table_load_index(table *t, const table_sections *x);
 
 /* Fills a zeroed table, but for `cache`, from the end of the file. On failure table_unload is still to be called. */
 chr_status table_load(table *t, env_file *file, uint64_t file_no);

@@ -77,7 +77,7 @@ static chr_status parse_ranges(table *t, uint64_t offset, slice section)
     reader     r = reader_of(section);
     uint64_t   n = read_varint(&r);
     chr_status st = CHR_OK;
-    if (n > reader_left(&r) / 3 || n != t->info.range_deletes)
+    if (n > reader_left(&r) / 3 || (!t->info_lost && n != t->info.range_deletes))
         return corrupt(t, offset, "wrong number of range tombstones");
     if (n == 0) return reader_left(&r) ? corrupt(t, offset, "bytes behind the range tombstones") : CHR_OK;
     range_tombstone *tombstones = calloc((size_t)n, sizeof *tombstones);
@@ -99,8 +99,9 @@ static chr_status parse_ranges(table *t, uint64_t offset, slice section)
     return st;
 }
 
-static chr_status load_ranges(table *t, uint64_t offset, uint64_t len)
+chr_status table_load_ranges(table *t, const table_sections *x)
 {
+    uint64_t   offset = x->at[SECTION_RANGES], len = x->len[SECTION_RANGES];
     char      *section = NULL;
     chr_status st = read_section(t, offset, len, &section);
     if (!chr_ok(st)) return st;
@@ -109,8 +110,9 @@ static chr_status load_ranges(table *t, uint64_t offset, uint64_t len)
     return st;
 }
 
-static chr_status load_properties(table *t, uint64_t offset, uint64_t len)
+chr_status table_load_properties(table *t, const table_sections *x)
 {
+    uint64_t   offset = x->at[SECTION_PROPERTIES], len = x->len[SECTION_PROPERTIES];
     char      *section = NULL;
     chr_status st = read_section(t, offset, len, &section);
     if (!chr_ok(st)) return st;
@@ -142,7 +144,7 @@ static chr_status parse_index(table *t, uint64_t offset, uint64_t data_end)
     reader       r = reader_of(chr_bytes(x->payload, x->payload_len));
     uint64_t     n = read_varint(&r);
     x->prefix = read_sized(&r);
-    if (r.failed || n > reader_left(&r) / INDEX_ENTRY_MIN || (n == 0) != (t->info.entries == 0))
+    if (r.failed || n > reader_left(&r) / INDEX_ENTRY_MIN || (!t->info_lost && (n == 0) != (t->info.entries == 0)))
         return corrupt(t, offset, "the index has a wrong number of blocks");
     x->column = malloc((size_t)n * 8 + 8);
     x->bound_at = malloc((size_t)n * 4 + 4);
@@ -172,13 +174,14 @@ static chr_status parse_index(table *t, uint64_t offset, uint64_t data_end)
     return CHR_OK;
 }
 
-static chr_status load_index(table *t, uint64_t offset, uint64_t len, uint64_t data_end)
+chr_status table_load_index(table *t, const table_sections *x)
 {
+    uint64_t offset = x->at[SECTION_INDEX], len = x->len[SECTION_INDEX];
     if (len > UINT32_MAX) return corrupt(t, offset, "the index is impossibly long");
     chr_status st = read_section(t, offset, len, &t->index.payload);
     if (!chr_ok(st)) return st;
     t->index.payload_len = (size_t)len;
-    return parse_index(t, offset, data_end);
+    return parse_index(t, offset, x->at[0]);
 }
 
 static chr_status read_footer(table *t, uint8_t footer[TABLE_FOOTER_BYTES])
@@ -203,7 +206,7 @@ static chr_status read_footer(table *t, uint8_t footer[TABLE_FOOTER_BYTES])
     return CHR_OK;
 }
 
-chr_status table_load(table *t, env_file *file, uint64_t file_no)
+chr_status table_load_footer(table *t, env_file *file, uint64_t file_no, table_sections *x)
 {
     t->file = file;
     t->file_no = t->info.file_no = file_no;
@@ -211,21 +214,27 @@ chr_status table_load(table *t, env_file *file, uint64_t file_no)
     chr_status st = read_footer(t, footer);
     if (!chr_ok(st)) return st;
 
-    uint64_t at[SECTIONS], len[SECTIONS], end = t->info.file_bytes - TABLE_FOOTER_BYTES;
-    uint64_t data_end = get_u64(footer + FOOTER_SECTIONS_AT), next = data_end;
+    uint64_t end = t->info.file_bytes - TABLE_FOOTER_BYTES, next = get_u64(footer + FOOTER_SECTIONS_AT);
     for (size_t i = 0; i < SECTIONS; i++) {
-        len[i] = get_u64(footer + FOOTER_LENGTHS + 8 * i);
-        at[i] = next;
-        if (next > end || len[i] > end - next || end - next - len[i] < TABLE_TRAILER_BYTES)
+        x->len[i] = get_u64(footer + FOOTER_LENGTHS + 8 * i);
+        x->at[i] = next;
+        if (next > end || x->len[i] > end - next || end - next - x->len[i] < TABLE_TRAILER_BYTES)
             return corrupt(t, end, "the footer does not match the length of the file");
-        next += len[i] + TABLE_TRAILER_BYTES;
+        next += x->len[i] + TABLE_TRAILER_BYTES;
     }
-    if (next != end) return corrupt(t, end, "the footer does not match the length of the file");
+    return next == end ? CHR_OK : corrupt(t, end, "the footer does not match the length of the file");
+}
+
+chr_status table_load(table *t, env_file *file, uint64_t file_no)
+{
+    table_sections x = { 0 };
+    chr_status     st = table_load_footer(t, file, file_no, &x);
+    if (!chr_ok(st)) return st;
     /* The properties say what to expect of the others. */
-    if (!chr_ok(st = load_properties(t, at[SECTION_PROPERTIES], len[SECTION_PROPERTIES]))) return st;
-    if (!chr_ok(st = load_filter(t, at[SECTION_FILTER], len[SECTION_FILTER]))) return st;
-    if (!chr_ok(st = load_ranges(t, at[SECTION_RANGES], len[SECTION_RANGES]))) return st;
-    return load_index(t, at[SECTION_INDEX], len[SECTION_INDEX], data_end);
+    if (!chr_ok(st = table_load_properties(t, &x))) return st;
+    if (!chr_ok(st = load_filter(t, x.at[SECTION_FILTER], x.len[SECTION_FILTER]))) return st;
+    if (!chr_ok(st = table_load_ranges(t, &x))) return st;
+    return table_load_index(t, &x);
 }
 
 void table_unload(table *t)

@@ -571,13 +571,9 @@ static chr_status note_table(void *arg, const char *name)
     return CHR_OK;
 }
 
-static void a_flipped_byte_in_a_block_is_reported_and_the_other_keys_still_answer(void **state)
+static void write_200(const db_options *o)
 {
-    (void)state;
-    place      p = place_sim(8);
-    db_options o = small_options(&p);
-    o.inline_work = true;
-    db *d = open_db(&o);
+    db *d = open_db(o);
     for (int i = 0; i < 200; i++) {
         char key[32];
         snprintf(key, sizeof key, "k%03d", i);
@@ -585,6 +581,29 @@ static void a_flipped_byte_in_a_block_is_reported_and_the_other_keys_still_answe
     }
     assert_int_equal(db_compact(d, chr_bytes(NULL, 0), chr_bytes(NULL, 0)), CHR_OK);
     assert_int_equal(db_close(d), CHR_OK);
+}
+
+static int count_200(db *d)
+{
+    int saved = 0;
+    for (int i = 0; i < 200; i++) {
+        char key[32];
+        buf  value = { 0 };
+        snprintf(key, sizeof key, "k%03d", i);
+        saved += get(d, NULL, key, &value) == CHR_OK;
+        chr_buf_free(&value);
+    }
+    return saved;
+}
+
+static void a_flipped_byte_in_a_block_is_reported_and_the_other_keys_still_answer(void **state)
+{
+    (void)state;
+    place      p = place_sim(8);
+    db_options o = small_options(&p);
+    o.inline_work = true;
+    write_200(&o);
+    db      *d;
     findings f = { 0 };
     assert_int_equal(db_check(p.e, p.dir, note_finding, &f), CHR_OK);
     assert_int_equal(f.n, 0);
@@ -631,21 +650,54 @@ static void a_flipped_byte_in_a_block_is_reported_and_the_other_keys_still_answe
     assert_int_equal(db_repair(p.e, p.dir, note_finding, &f), CHR_OK);
     assert_int_equal(db_check(p.e, p.dir, note_finding, &f), CHR_OK);
     d = open_db(&o);
-    int saved = 0;
-    for (int i = 0; i < 200; i++) {
-        char key[32];
-        buf  value = { 0 };
-        snprintf(key, sizeof key, "k%03d", i);
-        saved += get(d, NULL, key, &value) == CHR_OK;
-        chr_buf_free(&value);
-    }
-    assert_int_equal(saved, good);
+    assert_int_equal(count_200(d), good);
     put(d, "after", "repair");
     assert_int_equal(db_close(d), CHR_OK);
     d = open_db(&o);
     assert_value(d, NULL, "after", "repair");
     assert_int_equal(db_close(d), CHR_OK);
     place_free(&p);
+}
+
+static void flip_in(place *p, const largest_file *t, uint64_t offset)
+{
+    file_path path = path_in(p->dir, t->name);
+    assert_int_equal(env_sim_flip(p->e, path.text, offset, 0x10), CHR_OK);
+}
+
+static void a_repair_finds_the_blocks_of_a_table_without_index_or_footer(void **state)
+{
+    (void)state;
+    static const uint64_t from_end[] = { 64 + 5 + 3 /* in the index */, 30 /* in the footer */ };
+    for (int i = 0; i < 4; i++) {
+        bool       block_too = i >= 2;
+        place      p = place_sim(20 + (uint64_t)i);
+        db_options o = small_options(&p);
+        findings   f = { 0 };
+        o.inline_work = true;
+        o.chr.compression = o.chr.bottom_compression = (chr_compression)(i % 3);
+        write_200(&o);
+        db *d = open_db(&o); /* this removes the log, from which a repair could have it all */
+        assert_int_equal(db_close(d), CHR_OK);
+        largest_file t = { .p = &p };
+        assert_int_equal(env_list(p.e, p.dir, note_table, &t), CHR_OK);
+        flip_in(&p, &t, t.bytes - from_end[i % 2]);
+        if (block_too) flip_in(&p, &t, 20); /* in the first block */
+        assert_int_equal(db_repair(p.e, p.dir, note_finding, &f), CHR_OK);
+        assert_true(f.n >= 1);
+        assert_int_equal(db_check(p.e, p.dir, note_finding, &f), CHR_OK);
+        file_path lost = path_in(p.dir, NAME_LOST), kept = path_in(lost.text, t.name);
+        env_file *file;
+        assert_int_equal(env_open(p.e, kept.text, ENV_READ, &file), CHR_OK);
+        env_close(file);
+        d = open_db(&o);
+        if (block_too)
+            assert_in_range(count_200(d), 100, 199);
+        else
+            assert_int_equal(count_200(d), 200);
+        assert_int_equal(db_close(d), CHR_OK);
+        place_free(&p);
+    }
 }
 
 static void a_full_disk_refuses_writes_loses_nothing_and_lets_them_go_on_later(void **state)
@@ -874,6 +926,7 @@ int main(void)
         cmocka_unit_test(a_checkpoint_survives_a_power_cut),
         cmocka_unit_test(a_checkpoint_of_a_read_only_store_lacks_nothing_or_is_refused),
         cmocka_unit_test(a_flipped_byte_in_a_block_is_reported_and_the_other_keys_still_answer),
+        cmocka_unit_test(a_repair_finds_the_blocks_of_a_table_without_index_or_footer),
         cmocka_unit_test(a_full_disk_refuses_writes_loses_nothing_and_lets_them_go_on_later),
         cmocka_unit_test(compaction_drops_what_the_object_layer_says_is_expired),
         cmocka_unit_test(readers_always_see_whole_batches_while_everything_moves),
