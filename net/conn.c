@@ -104,13 +104,20 @@ static void set_held(conn *c, bool held)
     if (c->held_next) c->held_next->held_prev = c->held_prev;
 }
 
+/* Nothing is published to it any more. */
+static void leave_all(conn *c)
+{
+    server *s = c->reactor->server;
+    pubsub_leave(&s->pubsub, &c->session);
+    monitors_leave(&s->monitors, &c->session);
+    tracking_leave(&s->tracking, &c->session);
+}
+
 /* Nobody has the connection any more, but perhaps the inbox: it is freed at the end of the turn. */
 void conn_retire(conn *c)
 {
     reactor *r = c->reactor;
-    pubsub_leave(&r->server->pubsub, &c->session);
-    monitors_leave(&r->server->monitors, &c->session);
-    tracking_leave(&r->server->tracking, &c->session);
+    leave_all(c);
     c->dead = true;
     c->next = r->dead;
     r->dead = c;
@@ -585,6 +592,7 @@ void conn_turn(conn *c, uint32_t events)
     } while (arrived && wants_more(c));
     bool unsent = c->out_at < c->out.len;
     if (!unsent && !c->job && (c->session.closing || (c->in_end && (c->in.len == c->in_at || c->in_need)))) {
+        leave_all(c); /* before the client can see the end, and others count on it */
         if (c->tls) tls_say_goodbye(c->tls);
         (void)shutdown(c->fd, SHUT_WR);
         die(c);
