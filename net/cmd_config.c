@@ -289,16 +289,26 @@ static void config_set(request *r)
     reply_ok(r);
 }
 
+static void config_resetstat(request *r)
+{
+    calls_reset(r->server);
+    atomic_store(&r->server->connections, 0);
+    atomic_store(&r->server->rejected, 0);
+    reply_ok(r);
+}
+
 void cmd_config(request *r)
 {
-    enum { GET, SET };
-    static const subcommand known[] = { { "get", -3 }, { "set", -4 } };
-    int                     which = find_subcommand(r, known, 2);
+    enum { GET, RESETSTAT, SET, COUNT };
+    static const subcommand known[] = { { "get", -3 }, { "resetstat", 2 }, { "set", -4 } };
+    int                     which = find_subcommand(r, known, COUNT);
     if (which < 0) return;
     if (r->session->read_only)
         reply_error(r, "NOPERM this user has no permissions to run the 'config|%s' command", known[which].name);
     else if (which == GET)
         config_get(r);
+    else if (which == RESETSTAT)
+        config_resetstat(r);
     else if (r->n % 2 == 0)
         config_set(r);
     else

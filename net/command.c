@@ -36,7 +36,7 @@ const command command_table[] = {
     { "compact", 1, CMD_ADMIN | CMD_SLOW | CMD_NO_MULTI, 0, 0, 0, cmd_compact, "",
       "Compacts the whole store, and waits for it." },
     { "config", -2, CMD_SLOW | CMD_NO_MULTI | CMD_NOT_MONITORED, 0, 0, 0, cmd_config,
-      "GET pattern [pattern ...] | SET setting value [setting value ...]", "Shows and changes settings." },
+      "GET pattern [pattern ...] | RESETSTAT | SET setting value [setting value ...]", "Shows and changes settings." },
     { "copy", -3, CMD_WRITE | CMD_GROWS, 1, 2, 1, cmd_copy, "source destination [DB destination-db] [REPLACE]",
       "Copies a key." },
     { "countrange", 3, CMD_READ | CMD_SLOW, 0, 0, 0, cmd_countrange, "start end",

@@ -221,6 +221,7 @@ static bool flush(conn *c, bool *blocked)
             return false;
         }
         c->out_at += (size_t)n;
+        calls_add_own(&c->reactor->calls.totals[TOTAL_OUT], (uint64_t)n);
         atomic_store_explicit(&c->session.active_ms, c->reactor->now_ms, memory_order_relaxed);
     }
     compact_out(c);
@@ -306,6 +307,7 @@ static bool receive(conn *c)
         ssize_t n = c->tls ? tls_recv(c->tls, to, len) : recv(c->fd, to, len, 0);
         if (n > 0) {
             c->in.len += (size_t)n;
+            calls_add_own(&c->reactor->calls.totals[TOTAL_IN], (uint64_t)n);
             atomic_store_explicit(&c->session.active_ms, c->reactor->now_ms, memory_order_relaxed);
             return true;
         }

@@ -413,6 +413,8 @@ chr_status server_start(store *st, const server_options *options, server **out)
     s->store = st;
     s->options = *options;
     s->started_ms = store_now_ms(st);
+    for (size_t i = 0; i + 1 < sizeof s->run_id; i++)
+        s->run_id[i] = "0123456789abcdef"[env_random(db_env(store_db(st))) % 16];
     s->saved_ms = s->started_ms;
     s->n_reactors = options->threads ? options->threads : cpus > 0 ? (unsigned)cpus : 1;
     if (s->n_reactors > REACTORS_MAX) s->n_reactors = REACTORS_MAX;

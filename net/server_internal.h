@@ -46,6 +46,7 @@ struct server {
     tls              *tls;         /* NULL: none */
     const char       *socket_path; /* in `address`, if that is a Unix socket's; removed at the end */
     int64_t           started_ms;
+    char              run_id[41]; /* another one at each start */
     reactor           reactors[REACTORS_MAX];
     unsigned          n_reactors;
     workers          *workers;
