@@ -22,6 +22,7 @@ void calls_tell(const request *r, uint64_t ns)
 {
     server *s = r->server;
     if (ns >= atomic_load(&s->settings.slow_ns)) slowlog_add(&s->slowlog, r, ns);
+    latency_note(s, r->command->flags & CMD_FAST ? LATENCY_FAST_COMMAND : LATENCY_COMMAND, ns / 1000000);
     if (atomic_load(&s->monitors.count)) monitors_tell(&s->monitors, r);
 }
 
@@ -56,7 +57,8 @@ void calls_note_rejected(const request *r)
 void calls_update_notable(server *s)
 {
     pthread_mutex_lock(&s->calls.mu);
-    uint64_t ns = atomic_load(&s->settings.slow_ns);
+    uint64_t ns = atomic_load(&s->settings.slow_ns), ms = atomic_load(&s->settings.latency_ms);
+    if (ms && ms < ns / 1000000) ns = ms * 1000000;
     atomic_store(&s->calls.notable_ns, atomic_load(&s->monitors.count) ? 0 : ns);
     pthread_mutex_unlock(&s->calls.mu);
 }

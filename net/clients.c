@@ -154,6 +154,7 @@ int clients_look_after(reactor *r)
             conn_turn(c, 0);
     }
     calls_look(r->server, now);
+    latency_look(r->server, now);
     r->next_look_ms = now + wait;
     return wait;
 }

@@ -138,6 +138,14 @@ static bool set_slow_max(server *s, slice value, bool apply)
     return true;
 }
 
+static void get_latency(server *s, buf *text) { buf_printf(text, "%" PRIu64, (uint64_t)s->settings.latency_ms); }
+static bool set_latency(server *s, slice value, bool apply)
+{
+    if (!set_number(&s->settings.latency_ms, value, 0, INT64_MAX, apply)) return false;
+    if (apply) calls_update_notable(s);
+    return true;
+}
+
 static void get_tracking_keys(server *s, buf *text)
 {
     buf_printf(text, "%" PRIu64, (uint64_t)s->settings.tracking_keys);
@@ -225,6 +233,7 @@ static const setting all_settings[] = {
     { "client-output-buffer-limit", get_output_limit, set_output_limit },
     { "databases", get_databases, NULL },
     { "dir", get_dir, NULL },
+    { "latency-monitor-threshold", get_latency, set_latency },
     { "maxclients", get_max_clients, set_max_clients },
     { "notify-keyspace-events", get_notify, set_notify },
     { "port", get_port, NULL },

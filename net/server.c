@@ -396,6 +396,7 @@ static void stop(server *s, unsigned running)
     tracking_free(&s->tracking);
     monitors_free(&s->monitors);
     slowlog_free(&s->slowlog);
+    latency_free(&s->latency);
     calls_free(&s->calls);
     users_free(s->users);
     tls_free(s->tls);
@@ -423,6 +424,7 @@ chr_status server_start(store *st, const server_options *options, server **out)
     monitors_init(&s->monitors);
     tracking_init(&s->tracking, s);
     slowlog_init(&s->slowlog);
+    latency_init(&s->latency);
     calls_init(&s->calls);
     ticks_start();
     settings_init(&s->settings, options->max_clients ? options->max_clients : CLIENTS_MAX);

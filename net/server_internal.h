@@ -6,6 +6,7 @@
 #include "net/command.h"
 #include "net/conn.h"
 #include "net/cursors.h"
+#include "net/latency.h"
 #include "net/monitor.h"
 #include "net/pubsub.h"
 #include "net/server.h"
@@ -55,6 +56,7 @@ struct server {
     monitors          monitors;
     tracking          tracking;
     slowlog           slowlog;
+    latency           latency;
     calls             calls;
     settings          settings;
     struct users     *users; /* NULL: everybody may do everything */
