@@ -29,8 +29,8 @@ void calls_tell(const request *r, uint64_t ns)
 void calls_note(const request *r, uint64_t ns)
 {
     calls *c = &r->server->calls;
-    if (!r->on_worker) {
-        calls_count(&conn_of(r->session)->reactor->calls, r, ns);
+    if (r->counts) {
+        calls_count(r->counts, r, ns);
     } else {
         call_stats *of = &c->by_workers.of[r->command - command_table];
         add_shared(&of->ns, ns);
@@ -40,19 +40,9 @@ void calls_note(const request *r, uint64_t ns)
     if (ns >= atomic_load_explicit(&c->notable_ns, memory_order_relaxed)) calls_tell(r, ns);
 }
 
-void calls_note_lookup(const request *r, bool found)
-{
-    total which = found ? TOTAL_HITS : TOTAL_MISSES;
-    if (r->on_worker)
-        add_shared(&r->server->calls.by_workers.totals[which], 1);
-    else
-        calls_add_own(&conn_of(r->session)->reactor->calls.totals[which], 1);
-}
+void calls_add_shared(const request *r, total which) { add_shared(&r->server->calls.by_workers.totals[which], 1); }
 
-void calls_note_rejected(const request *r)
-{
-    calls_add_own(&conn_of(r->session)->reactor->calls.of[r->command - command_table].rejected, 1);
-}
+void calls_note_rejected(const request *r) { calls_add_own(&r->counts->of[r->command - command_table].rejected, 1); }
 
 void calls_update_notable(server *s)
 {

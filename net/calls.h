@@ -25,8 +25,8 @@ typedef struct call_stats {
 typedef enum total { TOTAL_HITS, TOTAL_MISSES, TOTAL_IN, TOTAL_OUT, TOTALS } total;
 
 typedef struct call_table {
-    call_stats        of[COMMANDS_MAX]; /* by place in the table of commands */
     _Atomic(uint64_t) totals[TOTALS];   /* keys that were found by commands that read, and not; bytes */
+    call_stats        of[COMMANDS_MAX]; /* by place in the table of commands */
 } call_table;
 
 typedef struct error_count {
@@ -77,8 +77,16 @@ void calls_tell(const request *r, uint64_t ns);
 void calls_note(const request *r, uint64_t ns);
 /* It was refused before it ran. On a reactor. */
 void calls_note_rejected(const request *r);
+void calls_add_shared(const request *r, total which);
 /* A command has looked for a key to read it. */
-void calls_note_lookup(const request *r, bool found);
+static inline void calls_note_lookup(const request *r, bool found)
+{
+    total which = found ? TOTAL_HITS : TOTAL_MISSES;
+    if (r->counts)
+        calls_add_own(&r->counts->totals[which], 1);
+    else
+        calls_add_shared(r, which);
+}
 /* After a change of what calls_tell depends on. */
 void calls_update_notable(server *s);
 /* An error was answered; the text begins with its code. */

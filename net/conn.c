@@ -362,7 +362,8 @@ static bool may_run(request *r)
 static void run_command(conn *c, const command *found)
 {
     server *srv = c->reactor->server;
-    request r = { .server = srv,
+    request r = { .counts = &c->reactor->calls,
+                  .server = srv,
                   .store = srv->store,
                   .session = &c->session,
                   .args = c->args.at,

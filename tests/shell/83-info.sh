@@ -78,4 +78,4 @@ END
 python "$TMP/info.py"
 
 background stdbuf -oL redis-cli -p "$PORT" --stat -i 1 >"$TMP/stat"
-wait_until 30 grep -qE '^[0-9]+ +[0-9.]+[KMG] +[0-9]+ ' "$TMP/stat"
+wait_until 30 grep -qE '^[0-9]+ +[0-9.]+[BKMG] +[0-9]+ ' "$TMP/stat"
