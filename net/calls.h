@@ -22,8 +22,11 @@ typedef struct call_stats {
     _Atomic(uint64_t) spread[SPREAD]; /* calls by how long they took, see calls_place */
 } call_stats;
 
+typedef enum total { TOTAL_HITS, TOTAL_MISSES, TOTAL_IN, TOTAL_OUT, TOTALS } total;
+
 typedef struct call_table {
-    call_stats of[COMMANDS_MAX]; /* by place in the table of commands */
+    _Atomic(uint64_t) totals[TOTALS];   /* keys that were found by commands that read, and not; bytes */
+    call_stats        of[COMMANDS_MAX]; /* by place in the table of commands */
 } call_table;
 
 typedef struct error_count {
@@ -37,8 +40,10 @@ typedef struct calls {
     pthread_mutex_t   mu;
     call_table        before; /* what had been counted at the last reset; mu */
     error_count       errors[ERROR_CODES_MAX];
-    size_t            n_errors; /* mu, as errors and all_errors */
+    size_t            n_errors; /* mu, as what follows */
     uint64_t          all_errors;
+    int64_t           looked_ms;
+    uint64_t          looked_sum, per_second;
 } calls;
 
 void calls_init(calls *c);
@@ -72,6 +77,16 @@ void calls_tell(const request *r, uint64_t ns);
 void calls_note(const request *r, uint64_t ns);
 /* It was refused before it ran. On a reactor. */
 void calls_note_rejected(const request *r);
+void calls_add_shared(const request *r, total which);
+/* A command has looked for a key to read it. */
+static inline void calls_note_lookup(const request *r, bool found)
+{
+    total which = found ? TOTAL_HITS : TOTAL_MISSES;
+    if (r->counts)
+        calls_add_own(&r->counts->totals[which], 1);
+    else
+        calls_add_shared(r, which);
+}
 /* After a change of what calls_tell depends on. */
 void calls_update_notable(server *s);
 /* An error was answered; the text begins with its code. */
@@ -80,6 +95,15 @@ void calls_note_error(server *s, const char *text);
 uint64_t   calls_total(const call_stats *of);
 call_stats calls_of(server *s, const command *c); /* summed up */
 uint64_t   calls_sum(server *s);                  /* of all commands */
-void       calls_reset(server *s);
+uint64_t   calls_total_of(server *s, total which);
+uint64_t   calls_share_ns(const call_stats *of, double share); /* in what time so much of them was done */
+uint64_t   calls_errors(server *s);
+/* Now and then, by any thread: measures how many commands are run in a second. */
+void     calls_look(server *s, int64_t now_ms);
+uint64_t calls_per_second(server *s);
+/* Calls for each code of errors; `fn` may call nothing here. */
+typedef void calls_error_fn(void *arg, const error_count *e);
+void         calls_each_error(server *s, calls_error_fn *fn, void *arg);
+void         calls_reset(server *s);
 
 #endif

@@ -153,6 +153,8 @@ int clients_look_after(reactor *r)
         else if (c->is_paused)
             conn_turn(c, 0);
     }
+    calls_look(r->server, now);
+    latency_look(r->server, now);
     r->next_look_ms = now + wait;
     return wait;
 }

@@ -138,6 +138,14 @@ static bool set_slow_max(server *s, slice value, bool apply)
     return true;
 }
 
+static void get_latency(server *s, buf *text) { buf_printf(text, "%" PRIu64, (uint64_t)s->settings.latency_ms); }
+static bool set_latency(server *s, slice value, bool apply)
+{
+    if (!set_number(&s->settings.latency_ms, value, 0, INT64_MAX, apply)) return false;
+    if (apply) calls_update_notable(s);
+    return true;
+}
+
 static void get_tracking_keys(server *s, buf *text)
 {
     buf_printf(text, "%" PRIu64, (uint64_t)s->settings.tracking_keys);
@@ -225,6 +233,7 @@ static const setting all_settings[] = {
     { "client-output-buffer-limit", get_output_limit, set_output_limit },
     { "databases", get_databases, NULL },
     { "dir", get_dir, NULL },
+    { "latency-monitor-threshold", get_latency, set_latency },
     { "maxclients", get_max_clients, set_max_clients },
     { "notify-keyspace-events", get_notify, set_notify },
     { "port", get_port, NULL },
@@ -289,16 +298,26 @@ static void config_set(request *r)
     reply_ok(r);
 }
 
+static void config_resetstat(request *r)
+{
+    calls_reset(r->server);
+    atomic_store(&r->server->connections, 0);
+    atomic_store(&r->server->rejected, 0);
+    reply_ok(r);
+}
+
 void cmd_config(request *r)
 {
-    enum { GET, SET };
-    static const subcommand known[] = { { "get", -3 }, { "set", -4 } };
-    int                     which = find_subcommand(r, known, 2);
+    enum { GET, RESETSTAT, SET, COUNT };
+    static const subcommand known[] = { { "get", -3 }, { "resetstat", 2 }, { "set", -4 } };
+    int                     which = find_subcommand(r, known, COUNT);
     if (which < 0) return;
     if (r->session->read_only)
         reply_error(r, "NOPERM this user has no permissions to run the 'config|%s' command", known[which].name);
     else if (which == GET)
         config_get(r);
+    else if (which == RESETSTAT)
+        config_resetstat(r);
     else if (r->n % 2 == 0)
         config_set(r);
     else

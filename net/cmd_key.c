@@ -1,5 +1,5 @@
 /* Commands on keys. */
-#include "net/command.h"
+#include "net/calls.h"
 
 #include "net/cursors.h"
 #include "net/glob.h"
@@ -40,6 +40,7 @@ void cmd_exists(request *r)
             reply_status(r, st);
             return;
         }
+        calls_note_lookup(r, st == CHR_OK);
         found += st == CHR_OK;
     }
     reply_integer(r, found);

@@ -1,5 +1,5 @@
 /* Commands on parts of values. Of a value in chunks they touch only the chunks concerned. */
-#include "net/command.h"
+#include "net/calls.h"
 
 enum { BIG_PART = 1 << 20 }; /* more takes long enough to keep others waiting */
 
@@ -118,6 +118,7 @@ void cmd_getrange(request *r)
     if (!argument_integer(r, r->args[2], &w.start) || !argument_integer(r, r->args[3], &w.end)) return;
     chr_status st = store_visit(r->store, r->args[1], getrange_visit, &w, &seq);
     request_saw(r, seq);
+    calls_note_lookup(r, st == CHR_OK);
     if (st == CHR_NOT_FOUND)
         reply_value(r, chr_str(""));
     else if (st != CHR_OK)

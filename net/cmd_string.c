@@ -1,5 +1,5 @@
 /* Commands on whole values. */
-#include "net/command.h"
+#include "net/calls.h"
 
 #include <stdlib.h>
 
@@ -23,6 +23,7 @@ static bool reply_get(request *r, slice key)
     chr_status st = store_visit(r->store, key, get_visit, r, &seq);
     if (r->deferred) return false;
     request_saw(r, seq);
+    if (st == CHR_OK || st == CHR_NOT_FOUND) calls_note_lookup(r, st == CHR_OK);
     if (st == CHR_OK && r->out->len == before && !r->no_memory) {
         buf value = { 0 };
         st = store_get(r->store, NULL, key, &value, NULL, &seq);
@@ -58,6 +59,7 @@ void cmd_strlen(request *r)
     uint64_t    seq = 0;
     chr_status  st = store_stat(r->store, NULL, OBJECT_KEY, r->args[1], &meta, &seq);
     request_saw(r, seq);
+    calls_note_lookup(r, st == CHR_OK);
     if (st == CHR_OK)
         reply_integer(r, (int64_t)meta.size);
     else if (st == CHR_NOT_FOUND)

@@ -229,6 +229,7 @@ static bool flush(conn *c, bool *blocked)
             return false;
         }
         c->out_at += (size_t)n;
+        calls_add_own(&c->reactor->calls.totals[TOTAL_OUT], (uint64_t)n);
         atomic_store_explicit(&c->session.active_ms, c->reactor->now_ms, memory_order_relaxed);
     }
     compact_out(c);
@@ -314,6 +315,7 @@ static bool receive(conn *c)
         ssize_t n = c->tls ? tls_recv(c->tls, to, len) : recv(c->fd, to, len, 0);
         if (n > 0) {
             c->in.len += (size_t)n;
+            calls_add_own(&c->reactor->calls.totals[TOTAL_IN], (uint64_t)n);
             atomic_store_explicit(&c->session.active_ms, c->reactor->now_ms, memory_order_relaxed);
             return true;
         }
@@ -396,7 +398,8 @@ bool conn_takes_more(const conn *c) { return c->out.len - c->out_at < OUT_PAUSE;
 static void run_command(conn *c, const command *found)
 {
     server *srv = c->reactor->server;
-    request r = { .server = srv,
+    request r = { .counts = &c->reactor->calls,
+                  .server = srv,
                   .store = srv->store,
                   .session = &c->session,
                   .args = c->args.at,

@@ -48,19 +48,20 @@ typedef struct session {
 } session;
 
 typedef struct request {
-    server        *server;
-    store         *store;
-    session       *session;
-    const command *command;
-    const slice   *args;
-    size_t         n;
-    buf           *out;
-    uint64_t       seq; /* the answer depends on it; raised by request_saw */
-    bool           on_worker;
-    bool           deferred;  /* a reactor's handler wants to run again on a worker; nothing was answered */
-    bool           failed;    /* an error was answered */
-    bool           no_memory; /* the reply could not be written: the connection is closed */
-    void          *rest;      /* of a reply in pieces, see request_goes_on; NULL: it is complete */
+    struct call_table *counts; /* of the reactor that runs it; NULL on a worker */
+    server            *server;
+    store             *store;
+    session           *session;
+    const command     *command;
+    const slice       *args;
+    size_t             n;
+    buf               *out;
+    uint64_t           seq; /* the answer depends on it; raised by request_saw */
+    bool               on_worker;
+    bool               deferred;  /* a reactor's handler wants to run again on a worker; nothing was answered */
+    bool               failed;    /* an error was answered */
+    bool               no_memory; /* the reply could not be written: the connection is closed */
+    void              *rest;      /* of a reply in pieces, see request_goes_on; NULL: it is complete */
     void (*rest_free)(void *rest);
 } request;
 

@@ -412,6 +412,7 @@ static void stop(server *s, unsigned running)
     tracking_free(&s->tracking);
     monitors_free(&s->monitors);
     slowlog_free(&s->slowlog);
+    latency_free(&s->latency);
     calls_free(&s->calls);
     users_free(s->users);
     tls_free(s->tls);
@@ -429,6 +430,8 @@ chr_status server_start(store *st, const server_options *options, server **out)
     s->store = st;
     s->options = *options;
     s->started_ms = store_now_ms(st);
+    for (size_t i = 0; i + 1 < sizeof s->run_id; i++)
+        s->run_id[i] = "0123456789abcdef"[env_random(db_env(store_db(st))) % 16];
     s->saved_ms = s->started_ms;
     s->n_reactors = options->threads ? options->threads : cpus > 0 ? (unsigned)cpus : 1;
     if (s->n_reactors > REACTORS_MAX) s->n_reactors = REACTORS_MAX;
@@ -437,6 +440,7 @@ chr_status server_start(store *st, const server_options *options, server **out)
     monitors_init(&s->monitors);
     tracking_init(&s->tracking, s);
     slowlog_init(&s->slowlog);
+    latency_init(&s->latency);
     calls_init(&s->calls);
     ticks_start();
     settings_init(&s->settings, options->max_clients ? options->max_clients : CLIENTS_MAX);

@@ -6,6 +6,7 @@
 #include "net/command.h"
 #include "net/conn.h"
 #include "net/cursors.h"
+#include "net/latency.h"
 #include "net/monitor.h"
 #include "net/pubsub.h"
 #include "net/server.h"
@@ -46,6 +47,7 @@ struct server {
     tls              *tls;         /* NULL: none */
     const char       *socket_path; /* in `address`, if that is a Unix socket's; removed at the end */
     int64_t           started_ms;
+    char              run_id[41]; /* another one at each start */
     reactor           reactors[REACTORS_MAX];
     unsigned          n_reactors;
     workers          *workers;
@@ -54,6 +56,7 @@ struct server {
     monitors          monitors;
     tracking          tracking;
     slowlog           slowlog;
+    latency           latency;
     calls             calls;
     settings          settings;
     struct users     *users; /* NULL: everybody may do everything */

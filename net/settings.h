@@ -15,6 +15,7 @@ typedef struct settings {
     _Atomic(uint64_t) slow_ns;       /* the same; UINT64_MAX: none */
     _Atomic(uint64_t) slow_max;      /* so many of them */
     _Atomic(uint64_t) tracking_keys; /* that are remembered for CLIENT TRACKING; 0: no limit */
+    _Atomic(uint64_t) latency_ms;    /* what takes so long is in LATENCY; 0: nothing is */
 } settings;
 
 void settings_init(settings *s, unsigned max_clients);

@@ -36,6 +36,7 @@ job *job_new(conn *c, const request *r)
     j->request.args = j->args;
     j->request.out = &j->out;
     j->request.on_worker = true;
+    j->request.counts = NULL;
     j->request.deferred = false;
     return j;
 }

@@ -161,7 +161,7 @@ typedef struct chr_stats {
     uint64_t memtable_bytes;
     uint64_t cache_bytes;
     uint64_t cache_hits, cache_misses;
-    uint64_t wal_syncs;
+    uint64_t wal_syncs, wal_sync_us; /* and the time that they took */
     uint64_t flushes, compactions;
     uint64_t compaction_bytes_read, compaction_bytes_written, flush_bytes_written;
     uint64_t user_bytes_written;

@@ -11,6 +11,7 @@ void db_get_stats(db *d, chr_stats *s)
     *s = (chr_stats){
         .wal_bytes = log.bytes,
         .wal_syncs = log.syncs,
+        .wal_sync_us = log.sync_ns / 1000,
         .cache_bytes = cached.bytes,
         .cache_hits = cached.hits,
         .cache_misses = cached.misses,

@@ -180,7 +180,7 @@ start_redis() {
     fi
     export REDIS=$TMP/redis.sock
     background redis-server --port 0 --databases 1 --unixsocket "$REDIS" --save '' --appendonly no --dir "$TMP" \
-        --loglevel warning
+        --loglevel warning --enable-debug-command yes
     wait_until 30 redis-cli -s "$REDIS" ping
 }
 
