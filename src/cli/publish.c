@@ -141,7 +141,7 @@ static chr_status take_file(void *arg, const char *name)
     uint64_t  no;
     file_type type = name_parse(name, &no);
     file_path from = path_in(c->from, name), to = path_in(c->partial, name);
-    if (type == FILE_TABLE) return take_table(c, name, from.text, to.text);
+    if (type == FILE_TABLE || type == FILE_BLOB) return take_table(c, name, from.text, to.text);
     /* Logs are used again and manifests grow, so these are never linked. */
     if (type == FILE_LOG || type == FILE_MANIFEST || strcmp(name, NAME_CURRENT) == 0)
         return env_copy_file(c->env, from.text, to.text);

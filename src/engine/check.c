@@ -68,6 +68,7 @@ typedef struct check {
     db_report_fn *report;
     void         *arg;
     bool          damaged;
+    buf           references; /* blob_at's: what the tables refer to */
 } check;
 
 static void found(check *c)
@@ -76,19 +77,68 @@ static void found(check *c)
     c->report(c->arg, chr_message());
 }
 
-static chr_status check_table(void *arg, uint32_t at_level, const table_info *info)
+static int by_place(const void *a, const void *b)
 {
-    (void)at_level;
-    check     *c = arg;
+    const blob_at *x = a, *y = b;
+    if (x->file_no != y->file_no) return x->file_no < y->file_no ? -1 : 1;
+    return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+/* Remembers what an intact table refers to. */
+static chr_status gather_references(check *c, table *t)
+{
+    if (table_get_info(t)->n_blobs == 0) return CHR_OK;
+    iter      *it = table_iter_new(t, TABLE_SEQUENTIAL);
+    chr_status st = it ? CHR_OK : chr_nomem();
+    for (it ? iter_first(it) : (void)0; it && it->valid && chr_ok(st); iter_next(it)) {
+        blob_at at;
+        if (trailer_kind(it->at.trailer) != KIND_BLOB || !blob_at_decode(it->at.value, &at)) continue;
+        if (!buf_append(&c->references, &at, sizeof at)) st = chr_nomem();
+    }
+    iter_free(it);
+    return st;
+}
+
+/* Every blob file that tables refer to, whole, with the references to it. */
+static chr_status check_blobs(check *c)
+{
+    blob_at   *all = (blob_at *)(void *)c->references.data;
+    size_t     n = c->references.len / sizeof *all;
+    chr_status st = CHR_OK;
+    if (n) qsort(all, n, sizeof *all, by_place);
+    for (size_t i = 0, end; i < n && chr_ok(st); i = end) {
+        blob_file *f;
+        for (end = i; end < n && all[end].file_no == all[i].file_no;) end++;
+        st = blob_file_open(c->env, c->dir, all[i].file_no, c->cache, &f);
+        if (chr_ok(st)) {
+            st = blob_verify(f, all + i, end - i, NULL, NULL);
+            blob_file_drop(f);
+        }
+        if (chr_ok(st) || st == CHR_NO_MEMORY) continue;
+        found(c);
+        st = CHR_OK;
+    }
+    return st;
+}
+
+static chr_status check_table_file(check *c, uint64_t no, const table_info *info)
+{
     table_ref *t;
-    chr_status st = table_ref_open(c->env, c->dir, info->file_no, c->cache, info, &t);
+    chr_status st = table_ref_open(c->env, c->dir, no, c->cache, info, &t);
     if (chr_ok(st)) {
         st = table_verify(t->table, NULL, NULL);
+        if (chr_ok(st)) st = gather_references(c, t->table);
         table_ref_drop(t);
     }
     if (chr_ok(st) || st == CHR_NO_MEMORY) return st;
     found(c);
     return CHR_OK; /* go on: the user wants all of them */
+}
+
+static chr_status check_table(void *arg, uint32_t at_level, const table_info *info)
+{
+    (void)at_level;
+    return check_table_file(arg, info->file_no, info);
 }
 
 static chr_status accept_batch(void *arg, uint64_t first_seq, uint32_t count, slice payload)
@@ -112,6 +162,7 @@ chr_status db_check(env *e, const char *dir, db_report_fn *report, void *arg)
     st = (c.cache = cache_new(0)) ? list_numbers(e, dir, &files) : chr_nomem();
     if (!chr_ok(st)) goto out;
     st = manifest_read(e, dir, &state, check_table, &c);
+    if (chr_ok(st)) st = check_blobs(&c);
     if (st == CHR_NOT_FOUND) {
         if (files.n_tables == 0 && files.n_logs == 0) {
             st = chr_fail(st, "there is no store in %s", dir);
@@ -123,17 +174,8 @@ chr_status db_check(env *e, const char *dir, db_report_fn *report, void *arg)
     if (!chr_ok(st)) { /* without a manifest, look at the tables there are */
         found(&c);
         st = CHR_OK;
-        for (size_t i = 0; i < files.n_tables && chr_ok(st); i++) {
-            table_ref *t;
-            st = table_ref_open(e, dir, files.tables[i], c.cache, NULL, &t);
-            if (chr_ok(st)) {
-                st = table_verify(t->table, NULL, NULL);
-                table_ref_drop(t);
-            }
-            if (chr_ok(st) || st == CHR_NO_MEMORY) continue;
-            found(&c);
-            st = CHR_OK;
-        }
+        for (size_t i = 0; i < files.n_tables && chr_ok(st); i++) st = check_table_file(&c, files.tables[i], NULL);
+        if (chr_ok(st)) st = check_blobs(&c);
     } else {
         size_t first = 0;
         while (first < files.n_logs && files.logs[first] < state.log_no) first++;
@@ -152,6 +194,7 @@ chr_status db_check(env *e, const char *dir, db_report_fn *report, void *arg)
     if (chr_ok(st) && c.damaged) st = chr_fail(CHR_CORRUPT, "the store in %s is damaged", dir);
 out:
     free_numbers(&files);
+    chr_buf_free(&c.references);
     if (c.cache) cache_free(c.cache);
     env_unlock_file(e, lock);
     return st;
@@ -167,14 +210,54 @@ static chr_status salvage_entry(memtable *m, const entry *e)
     return memtable_insert(m, e->key, e->trailer, e->value);
 }
 
-static chr_status salvage_table(table *t, memtable *m)
+typedef struct salvage {
+    env          *env;
+    const char   *dir;
+    cache        *cache;
+    memtable     *into;
+    blob_file    *blob; /* the one that was needed last; NULL: none */
+    db_report_fn *report;
+    void         *arg;
+} salvage;
+
+/* A value that a table refers to. One that cannot be read is told, and missing afterwards. */
+static chr_status salvage_referred(salvage *s, const entry *e)
 {
-    iter *it = table_iter_new(t, TABLE_SEQUENTIAL);
+    blob_at       at;
+    cache_handle *pin = NULL;
+    chr_status    st = CHR_OK;
+    if (!blob_at_decode(e->value, &at)) return CHR_OK; /* the check of the table has told it */
+    if (!s->blob || s->blob->file_no != at.file_no) {
+        blob_file_drop(s->blob);
+        s->blob = NULL;
+        st = blob_file_open(s->env, s->dir, at.file_no, s->cache, &s->blob);
+    }
+    if (chr_ok(st)) st = blob_read(s->blob, at, &pin);
+    if (!chr_ok(st)) {
+        if (st == CHR_NO_MEMORY) return st;
+        s->report(s->arg, chr_message());
+        return CHR_OK;
+    }
+    entry whole = { e->key, trailer_of(trailer_seq(e->trailer), KIND_PUT), blob_value(pin) };
+    st = salvage_entry(s->into, &whole);
+    cache_release(s->cache, pin);
+    return st;
+}
+
+static chr_status salvage_any(salvage *s, const entry *e)
+{
+    return trailer_kind(e->trailer) == KIND_BLOB ? salvage_referred(s, e) : salvage_entry(s->into, e);
+}
+
+static chr_status salvage_table(salvage *s, table *t)
+{
+    memtable *m = s->into;
+    iter     *it = table_iter_new(t, TABLE_SEQUENTIAL);
     if (!it) return chr_nomem();
     chr_status st = CHR_OK;
-    for (iter_first(it); it->valid && chr_ok(st); iter_next(it)) st = salvage_entry(m, &it->at);
+    for (iter_first(it); it->valid && chr_ok(st); iter_next(it)) st = salvage_any(s, &it->at);
     if (chr_ok(st) && it->status != CHR_OK)
-        for (iter_last(it); it->valid && chr_ok(st); iter_prev(it)) st = salvage_entry(m, &it->at);
+        for (iter_last(it); it->valid && chr_ok(st); iter_prev(it)) st = salvage_any(s, &it->at);
     iter_free(it);
     const rangedel *dels = table_rangedels(t);
     for (size_t i = 0, n = dels ? rangedel_count(dels) : 0; i < n && chr_ok(st); i++) {
@@ -214,13 +297,14 @@ static chr_status salvage_all(env *e, const char *dir, const numbers *files, mem
                               void *arg)
 {
     cache     *c = cache_new(0);
+    salvage    s = { .env = e, .dir = dir, .cache = c, .into = m, .report = report, .arg = arg };
     chr_status st = c ? CHR_OK : chr_nomem();
     for (size_t i = 0; i < files->n_tables && chr_ok(st); i++) {
         table_ref *t;
         st = table_ref_open(e, dir, files->tables[i], c, NULL, &t);
         if (chr_ok(st)) {
             if (!chr_ok(table_verify(t->table, NULL, NULL))) report(arg, chr_message());
-            st = salvage_table(t->table, m);
+            st = salvage_table(&s, t->table);
             table_ref_drop(t);
         }
         if (!chr_ok(st) && st != CHR_NO_MEMORY) {
@@ -235,6 +319,7 @@ static chr_status salvage_all(env *e, const char *dir, const numbers *files, mem
             st = CHR_OK;
         }
     }
+    blob_file_drop(s.blob);
     if (c) cache_free(c);
     return st;
 }
@@ -243,20 +328,18 @@ static chr_status salvage_all(env *e, const char *dir, const numbers *files, mem
 static chr_status rebuild(db_options *options, memtable *m)
 {
     db          *d;
-    table_ref   *t = NULL;
     version_edit edit = { 0 };
     mem_ref      source = { .refs = 1, .mem = m };
     options->inline_work = true;
     chr_status st = db_open(options, &d);
     if (!chr_ok(st)) return st;
-    st = flush_memtable(d, &source, &t);
-    if (chr_ok(st) && t) {
+    st = flush_memtable(d, &source, &edit);
+    if (chr_ok(st) && edit.n_adds) {
         edit.log_no = d->log_no;
-        edit.flushed_seq = table_ref_info(t)->max_seq;
-        st = edit_add_table(&edit, 0, t) ? db_install(d, &edit, false) : chr_nomem();
+        edit.flushed_seq = table_ref_info(edit.adds[0].table)->max_seq;
+        st = db_install(d, &edit, false);
     }
-    edit_free(&edit);
-    table_ref_drop(t);
+    edit_release(&edit, false);
     chr_status closed = db_close(d);
     return chr_ok(st) ? closed : st;
 }
