@@ -201,7 +201,7 @@ static bool must_stay(build_job *job, keep *k, entry *e, uint64_t now_ns)
 
 enum {
     CANCEL_CHECK_ENTRIES = 4096,
-    VALUES_PER_TABLE = 16, /* times cut_bytes: more would make the steps of garbage collection too big */
+    VALUES_PER_TABLE = 8, /* times cut_bytes: more would make the steps of garbage collection too big */
 };
 
 static bool is_full(const output *o)

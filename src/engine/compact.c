@@ -87,8 +87,13 @@ static chr_status install(db *d, const compaction *c, table_ref *const *out, siz
     return st;
 }
 
-static void note_speed(db *d, uint64_t bytes, uint64_t ns)
+/* Writers are kept at the pace at which their bytes sink, and collecting garbage is part of it. */
+static void note_speed(db *d, const compaction *c, uint64_t bytes, uint64_t ns)
 {
+    d->collecting_ns += ns;
+    if (c->level == c->target) return;
+    ns = d->collecting_ns;
+    d->collecting_ns = 0;
     if (ns < DRAIN_SAMPLE_NS) return;
     uint64_t rate = (uint64_t)((double)bytes * 1e9 / (double)ns);
     uint64_t old = atomic_load_explicit(&d->drain_rate, memory_order_relaxed);
@@ -124,7 +129,7 @@ chr_status compaction_run(db *d, compaction *c)
     pthread_mutex_unlock(&d->mu);
     chr_status st = job.snapshots ? gather_range_deletes(c, &dels) : chr_nomem();
     job.dels = dels;
-    if (chr_ok(st)) st = blob_victims(c->base, &victims, &job.blobs.n_victims);
+    if (chr_ok(st) && compaction_moves_values(c)) st = blob_victims(c->base, &victims, &job.blobs.n_victims);
     job.blobs.victims = victims;
     if (chr_ok(st)) st = open_inputs(c, &job.in);
     if (chr_ok(st)) st = build_tables(&job);
@@ -138,7 +143,7 @@ chr_status compaction_run(db *d, compaction *c)
         d->counters.compactions++;
         if (chr_ok(st)) {
             uint64_t ns = env_monotonic_ns(d->env) - begin;
-            note_speed(d, bytes_above, ns);
+            note_speed(d, c, bytes_above, ns);
             log_line(LOG_INFO, "compaction", "done",
                      "from=%u to=%u tables_in=%zu tables_out=%zu bytes_in=%llu bytes_out=%llu ms=%llu", c->level,
                      c->target, c->n_inputs[0] + c->n_inputs[1], job.n_out, (unsigned long long)bytes_in,

@@ -97,9 +97,10 @@ struct db {
     size_t n_listeners;
 
     /* Back-pressure: see write.c. */
-    _Atomic(uint32_t) pressure;   /* 0..1000; 1000: writers stop */
-    _Atomic(uint64_t) drain_rate; /* bytes per second that compaction has been getting done */
-    _Atomic(uint64_t) admit_ns;   /* when the next write may go */
+    _Atomic(uint32_t) pressure;      /* 0..1000; 1000: writers stop */
+    _Atomic(uint64_t) drain_rate;    /* bytes per second that compaction has been getting done */
+    _Atomic(uint64_t) admit_ns;      /* when the next write may go */
+    uint64_t          collecting_ns; /* spent on garbage since the last sample of drain_rate; who compacts */
 
     counters counters;
 };
