@@ -29,7 +29,7 @@ chr_status db_resolve(db *d, const version *v, slice reference, cache_handle **p
 
 static chr_status visit_blob(lookup *l, slice reference)
 {
-    cache_handle *pin;
+    cache_handle *pin = NULL;
     chr_status    st = db_resolve(l->d, l->version, reference, &pin);
     if (!chr_ok(st)) return st;
     l->visit(l->arg, blob_value(pin));

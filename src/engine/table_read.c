@@ -117,14 +117,14 @@ static chr_status read_blobs(reader *r, table_info *i)
     uint64_t n = read_varint(r);
     if (n == 0 || n > reader_left(r) / BYTES_MIN) return CHR_CORRUPT;
     if (!(i->blobs = malloc((size_t)n * sizeof *i->blobs))) return chr_nomem();
-    for (; i->n_blobs < n; i->n_blobs++) {
+    for (uint64_t last = 0; i->n_blobs < n; i->n_blobs++) {
         table_blob b = { .file_no = read_varint(r) };
         b.values = read_varint(r);
         b.bytes = read_varint(r);
-        if (r->failed || b.file_no <= (i->n_blobs ? i->blobs[i->n_blobs - 1].file_no : 0) || b.values == 0 ||
-            b.values > i->entries || b.bytes > INT64_MAX / n)
+        if (r->failed || b.file_no <= last || b.values == 0 || b.values > i->entries || b.bytes > INT64_MAX / n)
             return CHR_CORRUPT;
         i->blobs[i->n_blobs] = b;
+        last = b.file_no;
     }
     return CHR_OK;
 }

@@ -222,7 +222,7 @@ static chr_status count_blobs(version *v, const version *base, const version_edi
     qsort(v->blobs, n, sizeof *v->blobs, by_file_no);
     for (size_t i = 0; i < edit->n_adds && chr_ok(st); i++)
         st = count_table(v, table_ref_info(edit->adds[i].table), true);
-    for (size_t i = 0; i < edit->n_removes && chr_ok(st); i++) {
+    for (size_t i = 0; base && i < edit->n_removes && chr_ok(st); i++) {
         const level *l = &base->levels[edit->removes[i].level];
         for (size_t k = 0; k < l->count && chr_ok(st); k++)
             if (l->tables[k]->file_no == edit->removes[i].file_no)
