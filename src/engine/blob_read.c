@@ -228,12 +228,13 @@ static chr_status verify_records(const blob_file *f, walk *w, const blob_at *ref
 
 chr_status blob_verify(const blob_file *f, const blob_at *refs, size_t n, table_pause_fn *pause, void *arg)
 {
-    blob_file fresh = { .file_no = f->file_no, .file = f->file };
-    walk      w = { .window = malloc(WINDOW_BYTES) };
-    if (!w.window) return chr_nomem();
     /* What is in memory is not trusted either. */
+    blob_file  fresh = { .file_no = f->file_no, .file = f->file };
+    walk       w = { 0 };
     chr_status st = load(&fresh);
-    if (chr_ok(st)) st = verify_records(&fresh, &w, refs, n, pause, arg);
+    if (!chr_ok(st)) return st;
+    if (!(w.window = malloc(fresh.bytes < WINDOW_BYTES ? (size_t)fresh.bytes + 1 : WINDOW_BYTES))) return chr_nomem();
+    st = verify_records(&fresh, &w, refs, n, pause, arg);
     free(w.window);
     return st;
 }
