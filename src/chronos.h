@@ -88,6 +88,7 @@ typedef struct chr_options {
     uint32_t        filter_bits;        /* per key; 10; 0 switches filters off */
     chr_compression compression;        /* of all levels between the first and the last; CHR_COMPRESS_LZ4 */
     chr_compression bottom_compression; /* of the last level; CHR_COMPRESS_LZ4 */
+    size_t          blob_bytes;         /* values of at least this size lie apart from their keys; 16 KiB; 0: none */
     bool            create_if_missing;  /* true */
     bool            read_only;          /* false; true opens without changing a byte */
 } chr_options;
@@ -156,7 +157,7 @@ CHR_API chr_status chr_checkpoint(chr_store *store, const char *dir);
 
 typedef struct chr_stats {
     uint64_t keys_estimate; /* entries, counting shadowed ones once too often */
-    uint64_t disk_bytes;    /* of tables */
+    uint64_t disk_bytes;    /* of tables and blob files */
     uint64_t wal_bytes;     /* written to the log since opening */
     uint64_t memtable_bytes;
     uint64_t cache_bytes;
@@ -168,7 +169,9 @@ typedef struct chr_stats {
     uint64_t stall_us; /* time that writers were slowed down or stopped */
     uint32_t level_files[8];
     uint64_t level_bytes[8];
-    bool     read_only; /* after a failed write or sync */
+    uint32_t blob_files;                  /* hold big values, apart from their keys */
+    uint64_t blob_bytes, blob_live_bytes; /* in them: all, and what tables still refer to */
+    bool     read_only;                   /* after a failed write or sync */
 } chr_stats;
 CHR_API void chr_get_stats(chr_store *store, chr_stats *stats);
 /* Named texts for people and tools: "stats", "levels", "error". CHR_NOT_FOUND: no such property. */

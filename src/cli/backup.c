@@ -35,8 +35,8 @@ static void show(const char *name, const published *what)
 {
     buf size = { 0 };
     (void)append_size(&size, (double)what->bytes);
-    printf("%s: complete and checked; %zu table%s, %.*s: %zu linked, %zu kept, %zu copied\n", name, what->tables,
-           what->tables == 1 ? "" : "s", (int)size.len, size.data ? size.data : "", what->linked, what->kept,
+    printf("%s: complete and checked; %zu file%s, %.*s: %zu linked, %zu kept, %zu copied\n", name, what->files,
+           what->files == 1 ? "" : "s", (int)size.len, size.data ? size.data : "", what->linked, what->kept,
            what->copied);
     chr_buf_free(&size);
 }

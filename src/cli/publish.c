@@ -116,13 +116,13 @@ static bool same_contents(env *e, const char *one, const char *other)
     return same;
 }
 
-static chr_status take_table(copy *c, const char *name, const char *from, const char *to)
+static chr_status take_data(copy *c, const char *name, const char *from, const char *to)
 {
     struct stat sb;
     chr_status  st = CHR_OK;
     file_path   before = path_in(c->to, name);
     if (stat(from, &sb) != 0) return chr_errno(errno, "look at", from);
-    c->what->tables++;
+    c->what->files++;
     c->what->bytes += (uint64_t)sb.st_size;
     if (chr_ok(env_link(c->env, from, to))) {
         c->what->linked++;
@@ -141,7 +141,7 @@ static chr_status take_file(void *arg, const char *name)
     uint64_t  no;
     file_type type = name_parse(name, &no);
     file_path from = path_in(c->from, name), to = path_in(c->partial, name);
-    if (type == FILE_TABLE) return take_table(c, name, from.text, to.text);
+    if (type == FILE_TABLE || type == FILE_BLOB) return take_data(c, name, from.text, to.text);
     /* Logs are used again and manifests grow, so these are never linked. */
     if (type == FILE_LOG || type == FILE_MANIFEST || strcmp(name, NAME_CURRENT) == 0)
         return env_copy_file(c->env, from.text, to.text);

@@ -9,8 +9,8 @@
 #define BACKUP_NOTE "BACKUP" /* a file in each backup, which says what it is */
 
 typedef struct published {
-    size_t   tables, linked, kept, copied; /* kept: taken over from the backup that was there before */
-    uint64_t bytes;                        /* of all tables */
+    size_t   files, linked, kept, copied; /* kept: taken over from the backup that was there before */
+    uint64_t bytes;                       /* of all tables and blob files */
 } published;
 
 /* CHR_OK if `to` is not there or an empty directory, or if `replace` and it is an earlier backup. */

@@ -30,12 +30,15 @@ static uint64_t tag_of(uint64_t base_seq, uint64_t trailer)
 {
     uint64_t diff = trailer_seq(trailer) - base_seq; /* two's complement */
     uint64_t zigzag = diff << 1 ^ (0 - (diff >> 63));
-    return zigzag << 1 | (uint64_t)trailer_kind(trailer);
+    return zigzag << 1 | (trailer_kind(trailer) == KIND_PUT);
 }
 
 bool block_builder_add(block_builder *b, slice key, size_t shared, uint64_t trailer, slice value)
 {
-    assert(trailer_kind(trailer) == KIND_PUT || trailer_kind(trailer) == KIND_DELETE);
+    /* One bit tells puts apart; of the others, a reference has a value and a delete has none. */
+    entry_kind kind = trailer_kind(trailer);
+    assert(kind == KIND_PUT || (kind == KIND_DELETE && value.len == 0) || (kind == KIND_BLOB && value.len > 0));
+    (void)kind;
     if (b->entries == 0) b->base_seq = trailer_seq(trailer);
     if (b->entries % BLOCK_RESTART_EVERY == 0) {
         shared = 0;
@@ -186,7 +189,7 @@ static inline bool decode_body(const block *b, const item *e, uint64_t *trailer,
     if (!take_varint(&p, end, &tag)) return false;
     uint64_t zigzag = tag >> 1, seq = b->base_seq + (zigzag >> 1 ^ (0 - (zigzag & 1)));
     if (seq > SEQ_MAX || end - p > ENGINE_VALUE_MAX) return false;
-    *trailer = seq << 8 | (tag & 1);
+    *trailer = trailer_of(seq, tag & 1 ? KIND_PUT : p < end ? KIND_BLOB : KIND_DELETE);
     *value = chr_bytes(p, (size_t)(end - p));
     return true;
 }

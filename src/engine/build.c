@@ -13,6 +13,7 @@ typedef struct output {
     buf            lower;     /* range tombstones of this table begin here */
     bool           has_lower; /* false: from the first */
     size_t         next_del;  /* first fragment that may reach into this table */
+    uint64_t       values;    /* bytes in blob files that this table refers to */
 } output;
 
 /* Index of the oldest snapshot that can see `seq`; n_snapshots: none, only readers of now. */
@@ -57,6 +58,7 @@ static chr_status output_begin(output *o)
     file_path     path = path_of(d->dir, FILE_TABLE, o->file_no);
     table_options options = db_table_options(d, o->job->level);
     chr_status    st = env_open(d->env, path.text, ENV_CREATE, &o->file);
+    o->values = 0;
     if (!chr_ok(st)) return st;
     st = table_builder_new(o->file, o->file_no, &options, &o->builder);
     if (chr_ok(st)) return CHR_OK;
@@ -197,7 +199,15 @@ static bool must_stay(build_job *job, keep *k, entry *e, uint64_t now_ns)
     return trailer_kind(e->trailer) != KIND_DELETE || !oldest || something_below(job, e->key, e->key, false);
 }
 
-enum { CANCEL_CHECK_ENTRIES = 4096 };
+enum {
+    CANCEL_CHECK_ENTRIES = 4096,
+    VALUES_PER_TABLE = 8, /* times cut_bytes: more would make the steps of garbage collection too big */
+};
+
+static bool is_full(const output *o)
+{
+    return table_builder_bytes(o->builder) >= o->job->cut_bytes || o->values / VALUES_PER_TABLE >= o->job->cut_bytes;
+}
 
 static chr_status build(build_job *job, output *o)
 {
@@ -218,12 +228,12 @@ static chr_status build(build_job *job, output *o)
             k.has_key = true;
             k.stripe = SIZE_MAX;
             /* All versions of a key stay in one table. */
-            if (o->builder && table_builder_bytes(o->builder) >= job->cut_bytes &&
-                !chr_ok(st = output_end(o, buf_slice(&k.key))))
-                break;
+            if (o->builder && is_full(o) && !chr_ok(st = output_end(o, buf_slice(&k.key)))) break;
         }
         if (!must_stay(job, &k, &e, now_ns)) continue;
         if (!o->builder && !chr_ok(st = output_begin(o))) break;
+        if (!chr_ok(st = blob_build_place(&job->blobs, &e))) break;
+        if (trailer_kind(e.trailer) == KIND_BLOB) o->values += job->blobs.placed_bytes;
         if (!chr_ok(st = table_builder_add(o->builder, e.key, e.trailer, e.value))) break;
     }
     if (chr_ok(st) && job->in->status != CHR_OK)
@@ -241,16 +251,35 @@ void build_drop_results(build_job *job, bool remove_files)
     free(job->out);
     job->out = NULL;
     job->n_out = job->cap_out = 0;
+    blob_build_free(&job->blobs, remove_files);
+}
+
+chr_status build_keep_results(build_job *job, version_edit *edit)
+{
+    blob_build *b = &job->blobs;
+    bool        good = true;
+    while (job->n_out > 0 && (good = edit_add_table(edit, job->level, job->out[job->n_out - 1]))) job->n_out--;
+    while (good && b->n_out > 0 && (good = edit_add_blob(edit, b->out[b->n_out - 1]))) b->n_out--;
+    build_drop_results(job, !good);
+    if (good) return CHR_OK;
+    edit_release(edit, true);
+    return chr_nomem();
 }
 
 chr_status build_tables(build_job *job)
 {
-    output     o = { .job = job };
+    output o = { .job = job };
+    job->blobs.db = job->db;
+    job->blobs.level = job->level;
+    job->blobs.cut_bytes = job->cut_bytes;
     chr_status st = build(job, &o);
     if (chr_ok(st)) st = output_end(&o, chr_bytes(NULL, 0));
+    if (chr_ok(st)) st = blob_build_finish(&job->blobs);
     /* Names must be durable before the manifest names them. */
     if (chr_ok(st) && job->n_out > 0) st = env_sync_dir(job->db->env, job->db->dir);
-    if (!chr_ok(st)) {
+    if (chr_ok(st)) {
+        job->bytes_out += job->blobs.bytes_out;
+    } else {
         output_abandon(&o);
         build_drop_results(job, true);
     }

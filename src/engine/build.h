@@ -7,6 +7,7 @@
 #ifndef CHR_ENGINE_BUILD_H
 #define CHR_ENGINE_BUILD_H
 
+#include "engine/blob_build.h"
 #include "engine/db_impl.h"
 
 typedef struct build_job {
@@ -20,14 +21,18 @@ typedef struct build_job {
     size_t             n_snapshots;
     bool               may_expire; /* ask the drop function */
     const atomic_bool *cancel;     /* read now and then; NULL: never */
+    blob_build         blobs;      /* base and victims are set by who makes the job; its results are results, too */
     /* Results: references to finished, durable, open tables. */
     table_ref **out;
     size_t      n_out, cap_out;
     uint64_t    bytes_out;
 } build_job;
 
-/* On error, tables made so far are removed from disk, and there are no results. */
+/* On error, files made so far are removed from disk, and there are no results. */
 chr_status build_tables(build_job *job);
+/* The references to the results go to `edit`, which adds them in job->level (edit_release). CHR_NO_MEMORY: the results are gone,
+ * and their files removed. */
+chr_status build_keep_results(build_job *job, version_edit *edit);
 void       build_drop_results(build_job *job, bool remove_files);
 
 #endif

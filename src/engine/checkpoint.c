@@ -1,5 +1,5 @@
-/* A checkpoint: a directory that can be opened as a store of its own, with what was there at one moment. Tables never
- * change, so they are linked where the file system can, and copied where it cannot; the rest is a new manifest and
+/* A checkpoint: a directory that can be opened as a store of its own, with what was there at one moment. Tables and
+ * blob files never change, so they are linked where the file system can, and copied where it cannot; the rest is a new manifest and
  * an empty log. */
 #include "engine/db_impl.h"
 
@@ -27,6 +27,12 @@ static chr_status check_flushed(db *d)
                                          "for writing to make a checkpoint");
 }
 
+static chr_status link_or_copy(env *e, const char *from, file_path to)
+{
+    chr_status st = env_link(e, from, to.text);
+    return chr_ok(st) ? st : env_copy_file(e, from, to.text);
+}
+
 chr_status db_checkpoint(db *d, const char *dir)
 {
     chr_status st = d->read_only ? check_flushed(d) : db_flush(d);
@@ -43,10 +49,12 @@ chr_status db_checkpoint(db *d, const char *dir)
     for (uint32_t i = 0; i < LEVELS && chr_ok(st); i++)
         for (size_t k = 0; k < v->version->levels[i].count && chr_ok(st); k++) {
             const table_ref *t = v->version->levels[i].tables[k];
-            file_path        to = path_of(dir, FILE_TABLE, t->file_no);
-            st = env_link(d->env, table_path(t->table), to.text);
-            if (!chr_ok(st)) st = env_copy_file(d->env, table_path(t->table), to.text);
+            st = link_or_copy(d->env, table_path(t->table), path_of(dir, FILE_TABLE, t->file_no));
         }
+    for (size_t i = 0; i < v->version->n_blobs && chr_ok(st); i++) {
+        const blob_file *f = v->version->blobs[i].file;
+        st = link_or_copy(d->env, f->file->path, path_of(dir, FILE_BLOB, f->file_no));
+    }
     if (chr_ok(st)) st = wal_new(d->env, dir, log_no, 0, seq, false, ignore_progress, NULL, &w);
     if (chr_ok(st)) st = wal_close(w);
     if (chr_ok(st)) st = manifest_create(d->env, dir, db_new_file_no(d), v->version, log_no, seq, &m);

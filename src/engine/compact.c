@@ -1,4 +1,5 @@
 /* Running one compaction: merge its inputs into new tables of the target level and put those in their place. */
+#include "engine/blob_gc.h"
 #include "engine/build.h"
 
 #include "base/log.h"
@@ -71,7 +72,7 @@ static chr_status open_inputs(const compaction *c, iter **out)
     return good ? CHR_OK : chr_nomem();
 }
 
-static chr_status install(db *d, const compaction *c, table_ref *const *out, size_t n_out)
+static chr_status install(db *d, const compaction *c, table_ref *const *out, size_t n_out, const blob_build *blobs)
 {
     version_edit edit = { 0 };
     bool         good = true;
@@ -80,13 +81,19 @@ static chr_status install(db *d, const compaction *c, table_ref *const *out, siz
     for (size_t i = 0; i < c->n_inputs[1]; i++)
         good = good && edit_remove_table(&edit, c->target, c->inputs[1][i]->file_no);
     for (size_t i = 0; i < n_out; i++) good = good && edit_add_table(&edit, c->target, out[i]);
+    for (size_t i = 0; blobs && i < blobs->n_out; i++) good = good && edit_add_blob(&edit, blobs->out[i]);
     chr_status st = good ? db_install(d, &edit, false) : chr_nomem();
     edit_free(&edit);
     return st;
 }
 
-static void note_speed(db *d, uint64_t bytes, uint64_t ns)
+/* Writers are kept at the pace at which their bytes sink, and collecting garbage is part of it. */
+static void note_speed(db *d, const compaction *c, uint64_t bytes, uint64_t ns)
 {
+    d->collecting_ns += ns;
+    if (c->level == c->target) return;
+    ns = d->collecting_ns;
+    d->collecting_ns = 0;
     if (ns < DRAIN_SAMPLE_NS) return;
     uint64_t rate = (uint64_t)((double)bytes * 1e9 / (double)ns);
     uint64_t old = atomic_load_explicit(&d->drain_rate, memory_order_relaxed);
@@ -97,29 +104,37 @@ chr_status compaction_run(db *d, compaction *c)
 {
     if (c->trivial_move) {
         d->counters.trivial_moves++;
-        return install(d, c, c->inputs[0], c->n_inputs[0]);
+        return install(d, c, c->inputs[0], c->n_inputs[0], NULL);
     }
-    build_job job = { .db = d,
-                      .level = c->target,
-                      .cut_bytes = d->options.table_bytes,
-                      .below = c->base,
-                      .may_expire = true,
-                      .cancel = &d->closing };
-    rangedel *dels = NULL;
-    uint64_t  begin = env_monotonic_ns(d->env), bytes_in = 0, bytes_above = 0;
-    for (size_t i = 0; i < c->n_inputs[0]; i++) bytes_above += table_ref_info(c->inputs[0][i])->file_bytes;
+    build_job  job = { .db = d,
+                       .level = c->target,
+                       .cut_bytes = d->options.table_bytes,
+                       .below = c->base,
+                       .may_expire = true,
+                       .cancel = &d->closing,
+                       .blobs = { .base = c->base } };
+    live_blob *victims = NULL;
+    rangedel  *dels = NULL;
+    uint64_t   begin = env_monotonic_ns(d->env), bytes_in = 0, bytes_above = 0;
+    /* What flush has made of the writers' bytes is in blob files, too. */
+    for (size_t i = 0; i < c->n_inputs[0]; i++) {
+        const table_info *t = table_ref_info(c->inputs[0][i]);
+        bytes_in += t->file_bytes;
+        bytes_above += t->file_bytes + table_blob_bytes(t);
+    }
     for (size_t i = 0; i < c->n_inputs[1]; i++) bytes_in += table_ref_info(c->inputs[1][i])->file_bytes;
-    bytes_in += bytes_above;
 
     pthread_mutex_lock(&d->mu);
     job.n_snapshots = db_snapshot_seqs(d, &job.snapshots);
     pthread_mutex_unlock(&d->mu);
     chr_status st = job.snapshots ? gather_range_deletes(c, &dels) : chr_nomem();
     job.dels = dels;
+    if (chr_ok(st) && compaction_moves_values(c)) st = blob_victims(c->base, &victims, &job.blobs.n_victims);
+    job.blobs.victims = victims;
     if (chr_ok(st)) st = open_inputs(c, &job.in);
     if (chr_ok(st)) st = build_tables(&job);
     if (chr_ok(st)) {
-        st = install(d, c, job.out, job.n_out);
+        st = install(d, c, job.out, job.n_out, &job.blobs);
         /* If the manifest failed, nobody knows whether the edit is in force: both old and new tables stay on disk, and
          * the next opening decides. */
         bool undone = st == CHR_NO_MEMORY || st == CHR_NO_SPACE;
@@ -128,7 +143,7 @@ chr_status compaction_run(db *d, compaction *c)
         d->counters.compactions++;
         if (chr_ok(st)) {
             uint64_t ns = env_monotonic_ns(d->env) - begin;
-            note_speed(d, bytes_above, ns);
+            note_speed(d, c, bytes_above, ns);
             log_line(LOG_INFO, "compaction", "done",
                      "from=%u to=%u tables_in=%zu tables_out=%zu bytes_in=%llu bytes_out=%llu ms=%llu", c->level,
                      c->target, c->n_inputs[0] + c->n_inputs[1], job.n_out, (unsigned long long)bytes_in,
@@ -138,6 +153,7 @@ chr_status compaction_run(db *d, compaction *c)
     }
     iter_free(job.in);
     rangedel_free(dels);
+    free(victims);
     free(job.snapshots);
     return st;
 }

@@ -26,6 +26,7 @@ chr_options chr_options_default(void)
         .filter_bits = 10,
         .compression = CHR_COMPRESS_LZ4,
         .bottom_compression = CHR_COMPRESS_LZ4,
+        .blob_bytes = 16u << 10,
         .create_if_missing = true,
     };
 }
@@ -118,6 +119,14 @@ static void mark_obsolete(const version *base, const version_edit *edit, const s
         if (l->tables[k]->file_no == gone->file_no) atomic_store(&l->tables[k]->obsolete, true);
 }
 
+static void mark_obsolete_blobs(const version *base, const version *next)
+{
+    for (size_t i = 0; i < base->n_blobs; i++) {
+        blob_file *f = base->blobs[i].file;
+        if (!version_blob(next, f->file_no)) atomic_store(&f->obsolete, true);
+    }
+}
+
 chr_status db_install(db *d, const version_edit *edit, bool drop_oldest_mem)
 {
     version *next = NULL;
@@ -143,6 +152,7 @@ chr_status db_install(db *d, const version_edit *edit, bool drop_oldest_mem)
     const view *now = atomic_load_explicit(&d->view, memory_order_acquire); /* it may have a newer memtable than base */
     view_fill(made, now->mem, now->n_mem - (drop_oldest_mem ? 1 : 0), next);
     for (size_t i = 0; i < edit->n_removes; i++) mark_obsolete(base->version, edit, &edit->removes[i]);
+    mark_obsolete_blobs(base->version, next);
     db_swap_view(d, made);
     made = NULL;
     db_update_pressure(d);
@@ -213,6 +223,7 @@ static chr_status remove_if_orphan(void *arg, const char *name)
     switch (name_parse(name, &no)) {
     case FILE_LOG: keep = no >= f->keep_log; break;
     case FILE_TABLE: keep = version_names(f->keep, no); break;
+    case FILE_BLOB: keep = version_blob(f->keep, no) != NULL; break;
     case FILE_MANIFEST: keep = no == f->keep_manifest; break;
     case FILE_SPARE: keep = false; break;
     case FILE_OTHER: break;
@@ -249,13 +260,8 @@ typedef struct recovery {
 
 static chr_status flush_replayed(recovery *r)
 {
-    table_ref *t = NULL;
-    chr_status st = flush_memtable(r->d, r->mem, &t);
+    chr_status st = flush_memtable(r->d, r->mem, &r->flushed);
     if (!chr_ok(st)) return st;
-    if (t && !edit_add_table(&r->flushed, 0, t)) {
-        table_ref_drop(t);
-        return chr_nomem();
-    }
     mem_ref_drop(r->mem);
     r->mem = mem_ref_new(0);
     return r->mem ? CHR_OK : chr_nomem();
@@ -299,10 +305,26 @@ static chr_status check_new(db *d, const found_files *f)
     return st;
 }
 
-static void drop_added(version_edit *e)
+/* Opens the blob files that the tables refer to. */
+static chr_status load_blobs(load *l)
 {
-    for (size_t i = 0; i < e->n_adds; i++) table_ref_drop(e->adds[i].table);
-    edit_free(e);
+    table_blob *all = NULL;
+    size_t      n = 0;
+    chr_status  st = CHR_OK;
+    for (size_t i = 0; i < l->edit.n_adds && chr_ok(st); i++) {
+        const table_info *t = table_ref_info(l->edit.adds[i].table);
+        for (size_t k = 0; k < t->n_blobs && chr_ok(st); k++)
+            if (!table_blobs_add(&all, &n, (blob_at){ .file_no = t->blobs[k].file_no })) st = chr_nomem();
+    }
+    for (size_t i = 0; i < n && chr_ok(st); i++) {
+        blob_file *f;
+        st = blob_file_open(l->d->env, l->d->dir, all[i].file_no, l->d->cache, &f);
+        if (!chr_ok(st) || edit_add_blob(&l->edit, f)) continue;
+        blob_file_drop(f);
+        st = chr_nomem();
+    }
+    free(all);
+    return st;
 }
 
 /* Rebuilds what the files say: the version from the manifest, then the log on top of it. */
@@ -323,7 +345,7 @@ static chr_status recover(db *d)
     bool fresh = st == CHR_NOT_FOUND;
     if (fresh) st = check_new(d, &files);
     if (!chr_ok(st)) goto out;
-    if (!chr_ok(st = version_apply(NULL, &l.edit, &v))) goto out;
+    if (!chr_ok(st = load_blobs(&l)) || !chr_ok(st = version_apply(NULL, &l.edit, &v))) goto out;
     d->next_file_no = files.next_no > state.next_file_no ? files.next_no : state.next_file_no;
     if (fresh && d->next_file_no < d->options.first_file_no) d->next_file_no = d->options.first_file_no;
     if (d->next_file_no == 0) d->next_file_no = 1;
@@ -376,8 +398,8 @@ static chr_status recover(db *d)
 out:
     version_drop(v);
     version_drop(merged);
-    drop_added(&l.edit);
-    drop_added(&r.flushed);
+    edit_release(&l.edit, false);
+    edit_release(&r.flushed, false);
     mem_ref_drop(r.mem);
     free(files.logs);
     return st;

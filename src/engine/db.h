@@ -87,7 +87,8 @@ void       db_iter_next(db_iter *it);
 void       db_iter_prev(db_iter *it);
 bool       db_iter_valid(const db_iter *it);
 slice      db_iter_key(const db_iter *it); /* until the iterator moves */
-slice      db_iter_value(const db_iter *it);
+/* Until the iterator moves, too. A big value is read only now, and that may fail; the iterator can go on. */
+chr_status db_iter_value(db_iter *it, slice *value);
 chr_status db_iter_status(const db_iter *it); /* CHR_OK at either end; otherwise sets the thread's message */
 uint64_t   db_iter_seq(const db_iter *it);    /* the moment it shows; wait for it before passing answers on */
 

@@ -6,6 +6,7 @@
  *   flush.c      immutable memtables to level 0, and the background threads
  *   pick.c       what to compact next
  *   compact.c    compaction
+ *   blob_gc.c    which files of big values are to go
  *   scrub.c      reading everything now and then
  *   checkpoint.c, stats.c, check.c
  *
@@ -96,9 +97,10 @@ struct db {
     size_t n_listeners;
 
     /* Back-pressure: see write.c. */
-    _Atomic(uint32_t) pressure;   /* 0..1000; 1000: writers stop */
-    _Atomic(uint64_t) drain_rate; /* bytes per second that compaction has been getting done */
-    _Atomic(uint64_t) admit_ns;   /* when the next write may go */
+    _Atomic(uint32_t) pressure;      /* 0..1000; 1000: writers stop */
+    _Atomic(uint64_t) drain_rate;    /* bytes per second that compaction has been getting done */
+    _Atomic(uint64_t) admit_ns;      /* when the next write may go */
+    uint64_t          collecting_ns; /* spent on garbage since the last sample of drain_rate; who compacts */
 
     counters counters;
 };
@@ -125,6 +127,8 @@ chr_status db_switch_memtable(db *d);  /* write_mu held; the active memtable bec
 void      *db_sync_main(void *arg);
 
 /* read.c */
+/* The value that a table of `v` refers to: blob_value(*pin), until cache_release. */
+chr_status db_resolve(db *d, const version *v, slice reference, cache_handle **pin);
 /* The oldest seq that some snapshot may read at, and all of them, newest last; mu held. NULL: no memory. */
 size_t db_snapshot_seqs(db *d, uint64_t **seqs);
 
@@ -133,8 +137,9 @@ void      *db_flush_main(void *arg);
 void      *db_compact_main(void *arg);
 void       db_work_inline(db *d); /* everything there is to do, in this thread (options.inline_work) */
 chr_status db_flush_oldest(db *d);
-/* Writes the contents of a memtable to a new level 0 table; NULL if there was nothing in it. */
-chr_status    flush_memtable(db *d, mem_ref *m, table_ref **out);
+/* Writes the contents of a memtable to a new level 0 table, which `edit` then adds, with a reference (edit_release); nothing if
+ * there was nothing in it. CHR_NO_MEMORY may have released all of the edit. */
+chr_status    flush_memtable(db *d, mem_ref *m, version_edit *edit);
 table_options db_table_options(const db *d, uint32_t at_level);
 
 /* pick.c */

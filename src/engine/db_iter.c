@@ -18,15 +18,24 @@ struct db_iter {
     buf              lower, upper;
     bool             has_lower, has_upper;
     bool             valid, backward;
-    buf              key;   /* of what is shown */
-    buf              value; /* backward only */
+    buf              key;          /* of what is shown */
+    buf              value;        /* backward only */
+    bool             is_reference; /* and not the value itself */
+    cache_handle    *pin;          /* what the reference is to, once somebody has asked */
     chr_status       st;
     buf              error;
 };
 
-static void clear_position(db_iter *it)
+static void leave(db_iter *it)
 {
     it->valid = false;
+    if (it->pin) cache_release(it->db->cache, it->pin);
+    it->pin = NULL;
+}
+
+static void clear_position(db_iter *it)
+{
+    leave(it);
     it->st = CHR_OK;
 }
 
@@ -60,13 +69,13 @@ static bool range_deleted(const db_iter *it, const entry *e)
 
 static bool is_live(const db_iter *it, const entry *e)
 {
-    return trailer_kind(e->trailer) == KIND_PUT && !range_deleted(it, e);
+    return trailer_kind(e->trailer) != KIND_DELETE && !range_deleted(it, e);
 }
 
 /* From where the merge stands to the first key that is live. `passed`: the versions of it->key are to be skipped. */
 static void settle_forward(db_iter *it, bool passed)
 {
-    it->valid = false;
+    leave(it);
     while (it->in->valid) {
         const entry *e = &it->in->at;
         if (out_of_bounds(it, e->key)) return;
@@ -78,6 +87,7 @@ static void settle_forward(db_iter *it, bool passed)
             }
             if (is_live(it, e)) {
                 it->valid = true;
+                it->is_reference = trailer_kind(e->trailer) == KIND_BLOB;
                 return;
             }
             passed = true; /* a tombstone hides the older versions */
@@ -90,7 +100,7 @@ static void settle_forward(db_iter *it, bool passed)
 /* From where the merge stands, at the oldest version of some key, backward to the first key that is live. */
 static void settle_backward(db_iter *it)
 {
-    it->valid = false;
+    leave(it);
     while (it->in->valid) {
         const entry *e = &it->in->at;
         if (out_of_bounds(it, e->key)) return;
@@ -101,6 +111,7 @@ static void settle_backward(db_iter *it)
             if (trailer_seq(e->trailer) <= it->seq) {
                 live = is_live(it, e);
                 if (live && !buf_set(&it->value, e->value)) goto no_memory;
+                it->is_reference = trailer_kind(e->trailer) == KIND_BLOB;
             }
             iter_prev(it->in);
         }
@@ -192,10 +203,15 @@ slice    db_iter_key(const db_iter *it)
     assert(it->valid);
     return buf_slice(&it->key);
 }
-slice db_iter_value(const db_iter *it)
+chr_status db_iter_value(db_iter *it, slice *value)
 {
     assert(it->valid);
-    return it->backward ? buf_slice(&it->value) : it->in->at.value;
+    *value = it->backward ? buf_slice(&it->value) : it->in->at.value;
+    if (!it->is_reference) return CHR_OK;
+    chr_status st = it->pin ? CHR_OK : db_resolve(it->db, it->view->version, *value, &it->pin);
+    if (!chr_ok(st)) return st;
+    *value = blob_value(it->pin);
+    return CHR_OK;
 }
 chr_status db_iter_status(const db_iter *it)
 {
@@ -285,6 +301,7 @@ chr_status db_iter_new(db *d, const db_snapshot *snapshot, slice lower, slice up
 void db_iter_free(db_iter *it)
 {
     if (!it) return;
+    leave(it);
     iter_free(it->in);
     view_drop(it->view);
     free(it->dels);

@@ -17,7 +17,12 @@ enum { SEQ_BITS = 56 };
 #define SEQ_MAX ((UINT64_C(1) << SEQ_BITS) - 1)
 
 /* On disk: do not renumber. */
-typedef enum entry_kind { KIND_DELETE = 0, KIND_PUT = 1, KIND_DELETE_RANGE = 2 } entry_kind;
+typedef enum entry_kind {
+    KIND_DELETE = 0,
+    KIND_PUT = 1,
+    KIND_DELETE_RANGE = 2,
+    KIND_BLOB = 3, /* in tables only: a put whose value is a reference into a blob file (blob.h) */
+} entry_kind;
 
 typedef struct entry {
     slice    key;

@@ -1,4 +1,5 @@
 /* Immutable memtables become tables of level 0, and the threads that do this and compaction. */
+#include "engine/blob_gc.h"
 #include "engine/build.h"
 
 #include "base/arena.h"
@@ -25,7 +26,7 @@ table_options db_table_options(const db *d, uint32_t at_level)
     };
 }
 
-chr_status flush_memtable(db *d, mem_ref *m, table_ref **out)
+chr_status flush_memtable(db *d, mem_ref *m, version_edit *edit)
 {
     build_job  job = { .db = d, .level = 0, .cut_bytes = UINT64_MAX };
     chr_status st = memtable_rangedels(m->mem, &job.dels);
@@ -37,38 +38,36 @@ chr_status flush_memtable(db *d, mem_ref *m, table_ref **out)
     st = job.snapshots && job.in ? build_tables(&job) : chr_nomem();
     if (chr_ok(st)) {
         assert(job.n_out <= 1);
-        *out = job.n_out ? job.out[0] : NULL;
         d->counters.flush_bytes += job.bytes_out;
         d->counters.flushes += job.n_out;
+        st = build_keep_results(&job, edit);
     }
     iter_free(job.in);
     free(job.snapshots);
-    free(job.out);
     return st;
 }
 
 chr_status db_flush_oldest(db *d)
 {
     view        *v = db_view_take(d);
-    table_ref   *t = NULL;
     version_edit edit = { 0 };
     assert(v->n_mem > 1);
     mem_ref *oldest = v->mem[v->n_mem - 1];
+    bool     unused = false;
     /* A table has only the newest version of a key. If the log then could not keep that one, it would be hidden, and the
      * acknowledged version before it would be gone. */
     chr_status st = db_wait(d, oldest->last_seq);
     if (chr_ok(st)) st = db_failure(d);
-    if (chr_ok(st)) st = flush_memtable(d, oldest, &t);
+    if (chr_ok(st)) st = flush_memtable(d, oldest, &edit);
     if (chr_ok(st)) {
         edit.log_no = v->mem[v->n_mem - 2]->log_no;
         edit.flushed_seq = oldest->last_seq;
-        st = !t || edit_add_table(&edit, 0, t) ? db_install(d, &edit, true) : chr_nomem();
+        st = db_install(d, &edit, true);
         /* After any other failure the edit may be in force at the next opening, which then needs the table. */
-        if (t && (st == CHR_NO_MEMORY || st == CHR_NO_SPACE)) atomic_store(&t->obsolete, true);
+        unused = st == CHR_NO_MEMORY || st == CHR_NO_SPACE;
         if (chr_ok(st)) wal_release(d->wal, edit.log_no);
     }
-    edit_free(&edit);
-    table_ref_drop(t);
+    edit_release(&edit, unused);
     view_drop(v);
     return st;
 }
@@ -135,7 +134,9 @@ static bool compact_once(db *d, chr_status *st)
     manual_compaction *m = d->manual;
     view              *v = atomic_load_explicit(&d->view, memory_order_acquire);
     *st = CHR_OK;
-    bool found = m ? pick_manual(d, v->version, m->start, m->end, &c, st) : pick_compaction(d, v->version, &c, st);
+    bool found = m ? pick_manual(d, v->version, m->start, m->end, &c, st)
+                   : pick_blobs(d, v->version, true, &c, st) || pick_compaction(d, v->version, &c, st) ||
+                         pick_blobs(d, v->version, false, &c, st);
     if (found) {
         pthread_mutex_unlock(&d->mu);
         *st = compaction_run(d, &c);

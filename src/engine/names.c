@@ -19,6 +19,7 @@ static void format_name(char *to, size_t size, file_type type, uint64_t no)
     switch (type) {
     case FILE_LOG: snprintf(to, size, "%06" PRIu64 ".log", no); break;
     case FILE_TABLE: snprintf(to, size, "%06" PRIu64 ".sst", no); break;
+    case FILE_BLOB: snprintf(to, size, "%06" PRIu64 ".blob", no); break;
     case FILE_MANIFEST: snprintf(to, size, "MANIFEST-%06" PRIu64, no); break;
     case FILE_SPARE: snprintf(to, size, "%06" PRIu64 ".spare", no); break;
     case FILE_OTHER: abort(); /* it has no number */

@@ -1,4 +1,4 @@
-/* The names of the files of a store. Logs, tables and manifests share one sequence of file numbers. */
+/* The names of the files of a store. Logs, tables, blob files and manifests share one sequence of file numbers. */
 #ifndef CHR_ENGINE_NAMES_H
 #define CHR_ENGINE_NAMES_H
 
@@ -11,7 +11,7 @@
 #define NAME_LOCK "LOCK"
 #define NAME_LOST "lost"
 
-typedef enum file_type { FILE_LOG, FILE_TABLE, FILE_MANIFEST, FILE_SPARE, FILE_OTHER } file_type;
+typedef enum file_type { FILE_LOG, FILE_TABLE, FILE_BLOB, FILE_MANIFEST, FILE_SPARE, FILE_OTHER } file_type;
 
 typedef struct file_path {
     char text[PATH_MAX];

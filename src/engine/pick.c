@@ -3,7 +3,7 @@
  * Level 0 is compacted into the base level; the levels from there on grow by a factor of FANOUT each, so that nearly
  * all data is in the last one and space amplification stays near 1 + 1/FANOUT. The base level moves up as the
  * store grows: the sizes of the levels follow from what the last one holds. */
-#include "engine/db_impl.h"
+#include "engine/blob_gc.h"
 
 #include <stdlib.h>
 
@@ -36,7 +36,10 @@ uint64_t level_target(const db *d, const version *v, uint32_t at_level)
 
 double level_score(const db *d, const version *v, uint32_t at_level)
 {
-    if (at_level == 0) return (double)v->levels[0].count / LEVEL0_TRIGGER;
+    if (at_level == 0) {
+        double score = (double)v->levels[0].count / LEVEL0_TRIGGER;
+        return score < 1 && level0_hides_garbage(v, &v->levels[base_level(d, v)]) ? 1 : score;
+    }
     if (at_level == LAST) return 0;
     return (double)v->levels[at_level].bytes / (double)level_target(d, v, at_level);
 }

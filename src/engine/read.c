@@ -14,7 +14,28 @@ typedef struct lookup {
     uint64_t     seen; /* seq of what decided */
     db_visit_fn *visit;
     void        *arg;
+
+    db            *d;
+    const version *version; /* what tables refer to is in its blob files */
 } lookup;
+
+chr_status db_resolve(db *d, const version *v, slice reference, cache_handle **pin)
+{
+    blob_at    at;
+    blob_file *f = blob_at_decode(reference, &at) ? version_blob(v, at.file_no) : NULL;
+    if (!f) return chr_corrupt(d->dir, 0, "a table refers to a value that cannot be anywhere");
+    return blob_read(f, at, pin);
+}
+
+static chr_status visit_blob(lookup *l, slice reference)
+{
+    cache_handle *pin = NULL;
+    chr_status    st = db_resolve(l->d, l->version, reference, &pin);
+    if (!chr_ok(st)) return st;
+    l->visit(l->arg, blob_value(pin));
+    cache_release(l->d->cache, pin);
+    return CHR_OK;
+}
 
 /* CHR_OK or CHR_NOT_FOUND: decided. Anything else: an error. *decided false: look further down. */
 static chr_status decide(lookup *l, const entry *found, uint64_t range_seq, bool *decided)
@@ -22,7 +43,8 @@ static chr_status decide(lookup *l, const entry *found, uint64_t range_seq, bool
     uint64_t found_seq = found ? trailer_seq(found->trailer) : 0;
     *decided = found || range_seq;
     l->seen = found_seq > range_seq ? found_seq : range_seq;
-    if (!found || range_seq > found_seq || trailer_kind(found->trailer) != KIND_PUT) return CHR_NOT_FOUND;
+    if (!found || range_seq > found_seq || trailer_kind(found->trailer) == KIND_DELETE) return CHR_NOT_FOUND;
+    if (l->visit && trailer_kind(found->trailer) == KIND_BLOB) return visit_blob(l, found->value);
     if (l->visit) l->visit(l->arg, found->value);
     return CHR_OK;
 }
@@ -71,10 +93,11 @@ static chr_status lookup_view(lookup *l, const view *v)
 
 chr_status db_get(db *d, const db_snapshot *snapshot, slice key, db_visit_fn *visit, void *arg, uint64_t *seq)
 {
-    lookup l = { .key = key, .visit = visit, .arg = arg };
+    lookup l = { .key = key, .visit = visit, .arg = arg, .d = d };
     if (!key.data) l.key.data = ""; /* the empty key; NULL would mean "no bound" */
     epoch_enter(d->epoch);
     view *v = db_view_now(d);
+    l.version = v->version;
     l.seq = db_visible_seq(d);
     if (snapshot && snapshot->seq < l.seq) l.seq = snapshot->seq;
     chr_status st = lookup_view(&l, v);

@@ -12,8 +12,8 @@
  *
  * What a damaged block held is missing afterwards; an older version of a key in it, or a key whose deletion was in it, may show
  * again, which is why lost/ keeps the old files. */
+#include "engine/blob.h"
 #include "engine/build.h"
-
 #include "engine/files.h"
 
 #include <stdlib.h>
@@ -29,7 +29,9 @@ typedef struct repair {
     store_files   files;     /* to be read */
     uint64_t      first_new; /* files below are old */
     db           *made;
-    memtable     *m; /* not yet in a table */
+    memtable     *m;     /* not yet in a table */
+    cache        *cache; /* for big values */
+    blob_file    *blob;  /* the old one that was needed last, or NULL */
     uint64_t      max_seq;
     db_report_fn *report;
     void         *arg;
@@ -40,18 +42,17 @@ typedef struct repair {
 /* What has been read so far becomes a table of the new store, under the old seqs. */
 static chr_status spill(repair *r)
 {
-    table_ref   *t = NULL;
     version_edit edit = { 0 };
     mem_ref      source = { .refs = 1, .mem = r->m };
-    chr_status   st = flush_memtable(r->made, &source, &t);
-    if (chr_ok(st) && t) {
-        if (table_ref_info(t)->max_seq > r->max_seq) r->max_seq = table_ref_info(t)->max_seq;
+    chr_status   st = flush_memtable(r->made, &source, &edit);
+    if (chr_ok(st) && edit.n_adds) {
+        uint64_t max_seq = table_ref_info(edit.adds[0].table)->max_seq;
+        if (max_seq > r->max_seq) r->max_seq = max_seq;
         edit.log_no = r->made->log_no;
         edit.flushed_seq = r->max_seq;
-        st = edit_add_table(&edit, 0, t) ? db_install(r->made, &edit, false) : chr_nomem();
+        st = db_install(r->made, &edit, false);
     }
-    edit_free(&edit);
-    table_ref_drop(t);
+    edit_release(&edit, false);
     memtable_free(r->m);
     r->m = memtable_new();
     return !chr_ok(st) ? st : r->m ? CHR_OK : chr_nomem();
@@ -84,13 +85,38 @@ static chr_status unless_damage(repair *r, chr_status st)
     return CHR_OK;
 }
 
+/* An entry of a table; a value that it refers to is read from the blob file. */
+static chr_status take_from_table(void *arg, const entry *e)
+{
+    repair       *r = arg;
+    blob_at       at;
+    cache_handle *pin = NULL;
+    chr_status    st = CHR_OK;
+    if (trailer_kind(e->trailer) != KIND_BLOB) return take_entry(r, e);
+    if (!blob_at_decode(e->value, &at)) {
+        st = chr_fail(CHR_CORRUPT, "a table in %s has a malformed reference to a value", r->dir);
+        return unless_damage(r, st);
+    }
+    if (!r->blob || r->blob->file_no != at.file_no) {
+        blob_file_drop(r->blob);
+        r->blob = NULL;
+        st = blob_file_open(r->env, r->dir, at.file_no, r->cache, &r->blob);
+    }
+    if (chr_ok(st)) st = blob_read(r->blob, at, &pin);
+    if (!chr_ok(st)) return unless_damage(r, st);
+    entry whole = { e->key, trailer_of(trailer_seq(e->trailer), KIND_PUT), blob_value(pin) };
+    st = take_entry(r, &whole);
+    cache_release(r->cache, pin);
+    return st;
+}
+
 static chr_status take_table(repair *r, uint64_t no)
 {
     file_path  path = path_of(r->dir, FILE_TABLE, no);
     env_file  *file;
     chr_status st = env_open(r->env, path.text, ENV_READ, &file);
     if (!chr_ok(st)) return unless_damage(r, st);
-    st = table_salvage(file, no, take_entry, say_lost, r);
+    st = table_salvage(file, no, take_from_table, say_lost, r);
     env_close(file);
     return st;
 }
@@ -267,6 +293,7 @@ chr_status db_repair(env *e, const char *dir, db_report_fn *report, void *arg)
     if (chr_ok(st) && r.files.n_logs == 0 && r.files.n_tables == 0)
         st = chr_fail(CHR_NOT_FOUND, "there is no store in %s", dir);
     if (chr_ok(st)) st = choose_files(&r);
+    if (chr_ok(st) && !(r.cache = cache_new(0))) st = chr_nomem();
     if (chr_ok(st)) st = make_new(&r);
     if (chr_ok(st)) st = put_in_place(&r);
     /* What is left of it is its lock, or what could not be completed. */
@@ -276,6 +303,8 @@ chr_status db_repair(env *e, const char *dir, db_report_fn *report, void *arg)
     (void)env_rmdir(e, r.new_dir.text);
     if (why.data) chr_fail(st, "%s", why.data);
     chr_buf_free(&why);
+    blob_file_drop(r.blob);
+    if (r.cache) cache_free(r.cache);
     env_unlock_file(e, lock);
     store_files_free(&r.files);
     return st;

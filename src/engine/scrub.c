@@ -1,6 +1,6 @@
 /* Reading everything now and then, so that damage is found while there is still a backup without it.
  *
- * A thread of low priority verifies the tables one after the other, in the order of their numbers, at SCRUB_BYTES_PER_S, and begins
+ * A thread of low priority verifies the tables, and then the blob files, one after the other, in the order of their numbers, at SCRUB_BYTES_PER_S, and begins
  * anew a while after the last. It holds one table at a time, so compaction can remove the others meanwhile. Damage is logged, counted,
  * and told by the property "error"; the store goes on, for all that is not damaged can still be read. */
 #include "engine/db_impl.h"
@@ -62,20 +62,40 @@ static table_ref *next_table(db *d, uint64_t after)
     return best;
 }
 
+static blob_file *next_blob(db *d, uint64_t after)
+{
+    view      *v = db_view_take(d);
+    blob_file *next = NULL;
+    for (size_t i = 0; i < v->version->n_blobs && !next; i++)
+        if (v->version->blobs[i].file->file_no > after) next = v->version->blobs[i].file;
+    if (next) blob_file_take(next);
+    view_drop(v);
+    return next;
+}
+
+static void note_result(db *d, chr_status st, chr_status *worst)
+{
+    if (st != CHR_CORRUPT && st != CHR_IO) return;
+    *worst = st;
+    log_line(LOG_ERROR, "scrub", "damage", "reason=\"%s\"", chr_message());
+    pthread_mutex_lock(&d->mu);
+    d->counters.scrub_damaged++;
+    snprintf(d->scrub_text, sizeof d->scrub_text, "%s", chr_message());
+    pthread_mutex_unlock(&d->mu);
+}
+
 chr_status db_scrub(db *d)
 {
     chr_status worst = CHR_OK;
     uint64_t   after = 0;
     for (table_ref *t; !d->closing && (t = next_table(d, after)); table_ref_drop(t)) {
         after = t->file_no;
-        chr_status st = table_verify(t->table, pause_after, d);
-        if (st != CHR_CORRUPT && st != CHR_IO) continue;
-        worst = st;
-        log_line(LOG_ERROR, "scrub", "damage", "reason=\"%s\"", chr_message());
-        pthread_mutex_lock(&d->mu);
-        d->counters.scrub_damaged++;
-        snprintf(d->scrub_text, sizeof d->scrub_text, "%s", chr_message());
-        pthread_mutex_unlock(&d->mu);
+        note_result(d, table_verify(t->table, pause_after, d), &worst);
+    }
+    after = 0;
+    for (blob_file *f; !d->closing && (f = next_blob(d, after)); blob_file_drop(f)) {
+        after = f->file_no;
+        note_result(d, blob_verify(f, NULL, 0, pause_after, d), &worst);
     }
     return worst == CHR_OK ? CHR_OK : chr_fail(worst, "%s", d->scrub_text);
 }

@@ -38,6 +38,10 @@ void db_get_stats(db *d, chr_stats *s)
             s->keys_estimate += t->entries > 2 * t->deletes ? t->entries - 2 * t->deletes : 0;
         }
     }
+    s->blob_files = (uint32_t)v->version->n_blobs;
+    s->blob_bytes = v->version->blob_bytes;
+    s->blob_live_bytes = v->version->blob_live;
+    s->disk_bytes += s->blob_bytes;
     view_drop(v);
 }
 
@@ -54,14 +58,15 @@ static bool put_stats(db *d, buf *text)
                       "\nwal_writes:%" PRIu64 "\nwal_syncs:%" PRIu64 "\nwal_sync_us_mean:%" PRIu64 "\nflushes:%" PRIu64
                       "\nflush_bytes:%" PRIu64 "\ncompactions:%" PRIu64 "\ntrivial_moves:%" PRIu64
                       "\ncompaction_bytes_read:%" PRIu64 "\ncompaction_bytes_written:%" PRIu64 "\ncache_bytes:%" PRIu64
-                      "\ncache_hits:%" PRIu64 "\ncache_misses:%" PRIu64 "\nstall_us:%" PRIu64
+                      "\ncache_hits:%" PRIu64 "\ncache_misses:%" PRIu64 "\nblob_files:%u\nblob_bytes:%" PRIu64
+                      "\nblob_live_bytes:%" PRIu64 "\nstall_us:%" PRIu64
                       "\npressure:%u\nread_only:%d\nscrubbed_bytes:%" PRIu64 "\nscrub_damaged:%" PRIu64 "\n",
                       s.keys_estimate, s.disk_bytes, s.memtable_bytes, s.user_bytes_written, amplification, s.wal_bytes,
                       log.writes, s.wal_syncs, s.wal_syncs ? log.sync_ns / s.wal_syncs / 1000 : 0, s.flushes,
                       s.flush_bytes_written, s.compactions, (uint64_t)d->counters.trivial_moves,
                       s.compaction_bytes_read, s.compaction_bytes_written, s.cache_bytes, s.cache_hits, s.cache_misses,
-                      s.stall_us, d->pressure, s.read_only, (uint64_t)d->counters.scrub_bytes,
-                      (uint64_t)d->counters.scrub_damaged);
+                      s.blob_files, s.blob_bytes, s.blob_live_bytes, s.stall_us, d->pressure, s.read_only,
+                      (uint64_t)d->counters.scrub_bytes, (uint64_t)d->counters.scrub_damaged);
 }
 
 static bool put_levels(db *d, buf *text)

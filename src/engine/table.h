@@ -18,6 +18,11 @@ typedef struct table_options {
     chr_compression compression; /* a block that does not shrink by an eighth is stored as it is */
 } table_options;
 
+/* What a table refers to in one blob file. */
+typedef struct table_blob {
+    uint64_t file_no, values, bytes; /* bytes: that the values take there */
+} table_blob;
+
 /* What a finished table says of itself; stored in it and in the manifest. Key buffers belong to the holder. */
 typedef struct table_info {
     uint64_t file_no;
@@ -31,6 +36,9 @@ typedef struct table_info {
      * key < largest (a range tombstone's end sets the bound), else <= largest. */
     buf  smallest, largest;
     bool largest_exclusive;
+    /* Ascending by file number. The manifest does not have it: the table does. */
+    table_blob *blobs;
+    size_t      n_blobs;
 } table_info;
 void table_info_free(table_info *info);
 

@@ -1,4 +1,5 @@
 /* Writing tables. Blocks go out through a buffer as they fill; what the sections need is gathered meanwhile. */
+#include "engine/blob.h"
 #include "engine/compress.h"
 #include "engine/filter.h"
 #include "engine/prefix.h"
@@ -168,6 +169,12 @@ chr_status table_builder_add(table_builder *b, slice key, uint64_t trailer, slic
     b->info.entries++;
     b->info.deletes += trailer_kind(trailer) == KIND_DELETE;
     b->info.raw_bytes += key.len + value.len;
+    if (trailer_kind(trailer) == KIND_BLOB) {
+        blob_at at;
+        bool    good = blob_at_decode(value, &at);
+        assert(good);
+        if (good && !table_blobs_add(&b->info.blobs, &b->info.n_blobs, at)) return out_of_memory(b);
+    }
     note_seq(b, trailer_seq(trailer));
     return block_builder_bytes(&b->block) < b->options.block_bytes ? CHR_OK : finish_block(b);
 }
@@ -204,6 +211,16 @@ static bool settle_bounds(table_builder *b)
            buf_set(&info->largest, ranges_last ? buf_slice(&b->greatest_end) : last);
 }
 
+static bool put_blobs(const table_info *info, buf *out)
+{
+    if (!info->n_blobs) return true;
+    bool fits = buf_append_varint(out, info->n_blobs);
+    for (size_t i = 0; i < info->n_blobs && fits; i++)
+        fits = buf_append_varint(out, info->blobs[i].file_no) && buf_append_varint(out, info->blobs[i].values) &&
+               buf_append_varint(out, info->blobs[i].bytes);
+    return fits;
+}
+
 static bool put_properties(const table_builder *b, buf *out)
 {
     const table_info *i = &b->info;
@@ -211,7 +228,7 @@ static bool put_properties(const table_builder *b, buf *out)
            buf_append_varint(out, i->range_deletes) && buf_append_varint(out, i->min_seq) &&
            buf_append_varint(out, i->max_seq) && buf_append_varint(out, i->raw_bytes) &&
            buf_append_sized(out, buf_slice(&i->smallest)) && buf_append_sized(out, buf_slice(&i->largest)) &&
-           buf_append_byte(out, i->largest_exclusive);
+           buf_append_byte(out, i->largest_exclusive) && put_blobs(i, out);
 }
 
 static bool put_index(const table_builder *b, buf *out)
@@ -258,7 +275,7 @@ chr_status table_builder_finish(table_builder *b, table_info *info)
     }
     uint64_t at = b->written + b->out.len;
     put_u64(footer + FOOTER_FILE_NO, b->info.file_no);
-    put_u32(footer + FOOTER_FORMAT, TABLE_FORMAT);
+    put_u32(footer + FOOTER_FORMAT, b->info.n_blobs ? TABLE_FORMAT_BLOBS : TABLE_FORMAT);
     put_u32(footer + FOOTER_CHECKSUM, checksum32(chr_bytes(footer, FOOTER_CHECKSUM), table_seed(b->info.file_no, at)));
     put_u64(footer + FOOTER_MAGIC, TABLE_MAGIC);
     if (!buf_append(&b->out, footer, sizeof footer)) return out_of_memory(b);

@@ -8,6 +8,7 @@
 #define TABLE_MAGIC UINT64_C(0x454c424154524843) /* "CHRTABLE" */
 enum {
     TABLE_FORMAT = 1,
+    TABLE_FORMAT_BLOBS = 2, /* it refers to blob files, and its properties tell to which */
     TABLE_FOOTER_BYTES = 64,
     TABLE_TRAILER_BYTES = 5, /* behind each block and section: u8 codec, u32 checksum */
 };
@@ -46,6 +47,7 @@ struct table {
     env_file   *file;
     uint64_t    file_no;
     cache      *cache;
+    uint32_t    format;
     table_info  info;
     bool        info_lost; /* only when salvaging: `info` is not to be compared with anything */
     char       *filter;    /* aligned to FILTER_BLOCK_BYTES */

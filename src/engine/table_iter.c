@@ -2,6 +2,7 @@
  *
  * A cursor holds one block: pinned in the cache, or, for TABLE_SEQUENTIAL, in a window of the file that is read at one
  * go. Where it steps from block to block, the entries on both sides are checked against the bound between. */
+#include "engine/blob.h"
 #include "engine/filter.h"
 #include "engine/table_format.h"
 
@@ -267,10 +268,16 @@ typedef struct tally {
     uint64_t entries, deletes, raw_bytes, min_seq, max_seq;
     bool     within;   /* all keys are within the bounds */
     bool     filtered; /* the filter knows all keys */
+    bool     referred; /* all references make sense */
+
+    table_blob *blobs;
+    size_t      n_blobs;
 } tally;
 
-static void count(tally *n, const table *t, const entry *at)
+/* False: no memory. */
+static bool count(tally *n, const table *t, const entry *at)
 {
+    blob_at           ref = { 0 };
     const table_info *info = &t->info;
     int               above = slice_compare(at->key, buf_slice(&info->largest));
     uint64_t          seq = trailer_seq(at->trailer);
@@ -282,6 +289,10 @@ static void count(tally *n, const table *t, const entry *at)
     if (slice_compare(at->key, buf_slice(&info->smallest)) < 0 || (info->largest_exclusive ? above >= 0 : above > 0))
         n->within = false;
     if (!filter_may_hold(chr_bytes(t->filter, t->filter_len), hash64(at->key))) n->filtered = false;
+    if (trailer_kind(at->trailer) != KIND_BLOB) return true;
+    if (blob_at_decode(at->value, &ref)) return table_blobs_add(&n->blobs, &n->n_blobs, ref);
+    n->referred = false;
+    return true;
 }
 
 static void count_ranges(tally *n, const table *t)
@@ -313,6 +324,9 @@ static chr_status compare_tally(const table *t, const tally *n)
                            n->min_seq, n->max_seq, info->min_seq, info->max_seq);
     if (!n->within) return chr_corrupt(path, at, "the table has keys outside the bounds it says");
     if (!n->filtered) return chr_corrupt(path, at, "the filter of the table denies keys it has");
+    if (!n->referred || n->n_blobs != info->n_blobs ||
+        (n->n_blobs && memcmp(n->blobs, info->blobs, n->n_blobs * sizeof *n->blobs) != 0))
+        return chr_corrupt(path, at, "the table refers to other values in blob files than it says");
     return CHR_OK;
 }
 
@@ -320,7 +334,7 @@ static chr_status compare_tally(const table *t, const tally *n)
 chr_status table_verify(table *t, table_pause_fn *pause, void *arg)
 {
     table      fresh = { .cache = t->cache };
-    tally      n = { .min_seq = UINT64_MAX, .within = true, .filtered = true };
+    tally      n = { .min_seq = UINT64_MAX, .within = true, .filtered = true, .referred = true };
     iter      *it = NULL;
     chr_status st = table_load(&fresh, t->file, t->file_no);
     if (!chr_ok(st)) goto done;
@@ -330,7 +344,10 @@ chr_status table_verify(table *t, table_pause_fn *pause, void *arg)
     }
     uint64_t read = 0; /* and told */
     for (iter_first(it); it->valid; iter_next(it)) {
-        count(&n, &fresh, &it->at);
+        if (!count(&n, &fresh, &it->at)) {
+            st = chr_nomem();
+            goto done;
+        }
         uint64_t now = self(it)->window_at + self(it)->window_len;
         if (!pause || now == read) continue;
         if (!pause(arg, now - read)) {
@@ -348,5 +365,6 @@ chr_status table_verify(table *t, table_pause_fn *pause, void *arg)
 done:
     iter_free(it);
     table_unload(&fresh);
+    free(n.blobs);
     return st;
 }

@@ -16,6 +16,7 @@ void table_info_free(table_info *info)
 {
     chr_buf_free(&info->smallest);
     chr_buf_free(&info->largest);
+    free(info->blobs);
 }
 
 /* ---- bytes ---- */
@@ -110,6 +111,25 @@ chr_status table_load_ranges(table *t, const table_sections *x)
     return st;
 }
 
+/* CHR_CORRUPT without a message: malformed. */
+static chr_status read_blobs(reader *r, table_info *i)
+{
+    enum { BYTES_MIN = 3 };
+    uint64_t n = read_varint(r);
+    if (n == 0 || n > reader_left(r) / BYTES_MIN) return CHR_CORRUPT;
+    if (!(i->blobs = malloc((size_t)n * sizeof *i->blobs))) return chr_nomem();
+    for (uint64_t last = 0; i->n_blobs < n; i->n_blobs++) {
+        table_blob b = { .file_no = read_varint(r) };
+        b.values = read_varint(r);
+        b.bytes = read_varint(r);
+        if (r->failed || b.file_no <= last || b.values == 0 || b.values > i->entries || b.bytes > INT64_MAX / n)
+            return CHR_CORRUPT;
+        i->blobs[i->n_blobs] = b;
+        last = b.file_no;
+    }
+    return CHR_OK;
+}
+
 chr_status table_load_properties(table *t, const table_sections *x)
 {
     uint64_t   offset = x->at[SECTION_PROPERTIES], len = x->len[SECTION_PROPERTIES];
@@ -128,12 +148,15 @@ chr_status table_load_properties(table *t, const table_sections *x)
     uint8_t exclusive = read_u8(&r);
     int     order = slice_compare(smallest, largest);
     i->largest_exclusive = exclusive == 1;
-    if (r.failed || reader_left(&r) || i->deletes > i->entries || i->min_seq > i->max_seq || i->max_seq > SEQ_MAX ||
-        smallest.len > ENGINE_KEY_MAX || largest.len > ENGINE_KEY_MAX || exclusive > 1 || order > 0 ||
-        (order == 0 && exclusive))
+    if (!r.failed && t->format == TABLE_FORMAT_BLOBS) st = read_blobs(&r, i);
+    if (st == CHR_NO_MEMORY) goto out;
+    if (!chr_ok(st) || r.failed || reader_left(&r) || i->deletes > i->entries || i->min_seq > i->max_seq ||
+        i->max_seq > SEQ_MAX || smallest.len > ENGINE_KEY_MAX || largest.len > ENGINE_KEY_MAX || exclusive > 1 ||
+        order > 0 || (order == 0 && exclusive))
         st = corrupt(t, offset, "the properties of the table are malformed");
     else if (!buf_set(&i->smallest, smallest) || !buf_set(&i->largest, largest))
         st = chr_nomem();
+out:
     free(section);
     return st;
 }
@@ -198,9 +221,10 @@ static chr_status read_footer(table *t, uint8_t footer[TABLE_FOOTER_BYTES])
     uint64_t file_no = get_u64(footer + FOOTER_FILE_NO);
     if (get_u32(footer + FOOTER_CHECKSUM) != checksum32(chr_bytes(footer, FOOTER_CHECKSUM), table_seed(file_no, at)))
         return corrupt(t, at, "the checksum of the footer is wrong");
-    if (get_u32(footer + FOOTER_FORMAT) != TABLE_FORMAT)
-        return chr_corrupt(t->file->path, at, "the table has format %" PRIu32 "; this program reads format %d",
-                           get_u32(footer + FOOTER_FORMAT), TABLE_FORMAT);
+    t->format = get_u32(footer + FOOTER_FORMAT);
+    if (t->format != TABLE_FORMAT && t->format != TABLE_FORMAT_BLOBS)
+        return chr_corrupt(t->file->path, at, "the table has format %" PRIu32 "; this program reads formats %d to %d",
+                           t->format, TABLE_FORMAT, TABLE_FORMAT_BLOBS);
     if (file_no != t->file_no)
         return chr_corrupt(t->file->path, at, "this is table %" PRIu64 ", not %" PRIu64, file_no, t->file_no);
     return CHR_OK;

@@ -85,11 +85,32 @@ bool edit_remove_table(version_edit *e, uint32_t at_level, uint64_t file_no)
     return true;
 }
 
+bool edit_add_blob(version_edit *e, blob_file *file)
+{
+    if (!grow((void **)&e->blobs, e->n_blobs, &e->cap_blobs, sizeof(blob_file *))) return false;
+    e->blobs[e->n_blobs++] = file;
+    return true;
+}
+
 void edit_free(version_edit *e)
 {
+    free(e->blobs);
     free(e->adds);
     free(e->removes);
     *e = (version_edit){ 0 };
+}
+
+void edit_release(version_edit *e, bool remove_files)
+{
+    for (size_t i = 0; i < e->n_adds; i++) {
+        if (remove_files) atomic_store(&e->adds[i].table->obsolete, true);
+        table_ref_drop(e->adds[i].table);
+    }
+    for (size_t i = 0; i < e->n_blobs; i++) {
+        if (remove_files) atomic_store(&e->blobs[i]->obsolete, true);
+        blob_file_drop(e->blobs[i]);
+    }
+    edit_free(e);
 }
 
 /* ---- versions ---- */
@@ -110,6 +131,8 @@ void version_drop(version *v)
         for (size_t k = 0; k < v->levels[i].count; k++) table_ref_drop(v->levels[i].tables[k]);
         free(v->levels[i].tables);
     }
+    for (size_t i = 0; i < v->n_blobs; i++) blob_file_drop(v->blobs[i].file);
+    free(v->blobs);
     free(v);
 }
 
@@ -143,6 +166,84 @@ static chr_status level_check_disjoint(const level *l)
                             (unsigned long long)b->file_no);
     }
     return CHR_OK;
+}
+
+/* ---- which values are alive ---- */
+
+static int by_file_no(const void *a, const void *b)
+{
+    uint64_t x = ((const live_blob *)a)->file->file_no, y = ((const live_blob *)b)->file->file_no;
+    return x < y ? -1 : x > y;
+}
+
+static live_blob *find_blob(live_blob *blobs, size_t n, uint64_t file_no)
+{
+    size_t lo = 0, hi = n;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (blobs[mid].file->file_no < file_no)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < n && blobs[lo].file->file_no == file_no ? &blobs[lo] : NULL;
+}
+
+blob_file *version_blob(const version *v, uint64_t file_no)
+{
+    live_blob *b = find_blob(v->blobs, v->n_blobs, file_no);
+    return b ? b->file : NULL;
+}
+
+static chr_status count_table(version *v, const table_info *t, bool added)
+{
+    for (size_t i = 0; i < t->n_blobs; i++) {
+        const table_blob *of = &t->blobs[i];
+        live_blob        *b = find_blob(v->blobs, v->n_blobs, of->file_no);
+        if (!b)
+            return chr_fail(CHR_CORRUPT, "table %llu refers to blob file %llu, which is not there",
+                            (unsigned long long)t->file_no, (unsigned long long)of->file_no);
+        b->values += added ? of->values : 0 - of->values;
+        b->bytes += added ? of->bytes : 0 - of->bytes;
+    }
+    return CHR_OK;
+}
+
+/* `v` has its tables already; those of `base` were counted there. */
+static chr_status count_blobs(version *v, const version *base, const version_edit *edit)
+{
+    size_t     n = (base ? base->n_blobs : 0) + edit->n_blobs, kept = 0;
+    chr_status st = CHR_OK;
+    if (n == 0 && edit->n_adds == 0) return CHR_OK;
+    if (!(v->blobs = calloc(n + 1, sizeof *v->blobs))) return chr_nomem();
+    for (size_t i = 0; base && i < base->n_blobs; i++) v->blobs[v->n_blobs++] = base->blobs[i];
+    for (size_t i = 0; i < edit->n_blobs; i++) v->blobs[v->n_blobs++] = (live_blob){ .file = edit->blobs[i] };
+    for (size_t i = 0; i < n; i++) blob_file_take(v->blobs[i].file);
+    qsort(v->blobs, n, sizeof *v->blobs, by_file_no);
+    for (size_t i = 0; i < edit->n_adds && chr_ok(st); i++)
+        st = count_table(v, table_ref_info(edit->adds[i].table), true);
+    for (size_t i = 0; base && i < edit->n_removes && chr_ok(st); i++) {
+        const level *l = &base->levels[edit->removes[i].level];
+        for (size_t k = 0; k < l->count && chr_ok(st); k++)
+            if (l->tables[k]->file_no == edit->removes[i].file_no)
+                st = count_table(v, table_ref_info(l->tables[k]), false);
+    }
+    if (!chr_ok(st)) return st;
+    for (size_t i = 0; i < n; i++) {
+        live_blob b = v->blobs[i];
+        if (b.values > b.file->values || b.bytes > b.file->bytes)
+            st = chr_corrupt(b.file->file->path, 0, "the tables refer to more than the blob file holds");
+        if (b.values == 0)
+            blob_file_drop(b.file);
+        else
+            v->blobs[kept++] = b;
+    }
+    v->n_blobs = kept;
+    for (size_t i = 0; i < kept; i++) {
+        v->blob_bytes += v->blobs[i].file->bytes;
+        v->blob_live += v->blobs[i].bytes;
+    }
+    return st;
 }
 
 chr_status version_apply(const version *base, const version_edit *edit, version **out)
@@ -180,6 +281,7 @@ chr_status version_apply(const version *base, const version_edit *edit, version 
         st = chr_fail(CHR_CORRUPT, "an edit of the manifest removes a table that is not there");
         goto fail;
     }
+    if (!chr_ok(st = count_blobs(v, base, edit))) goto fail;
     *out = v;
     return CHR_OK;
 fail:

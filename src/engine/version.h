@@ -1,7 +1,7 @@
 /* Which tables make up the store, and what readers look at.
  *
  *   table_ref  one open table file; removed from disk when the last version that names it is gone
- *   version    an immutable arrangement of tables in levels; versions share tables
+ *   version    an immutable arrangement of tables in levels, and the blob files they refer to; versions share both
  *   mem_ref    a memtable and the log segments that hold the same writes
  *   view       the memtables and the version that are current together: all that a read needs
  *
@@ -13,6 +13,7 @@
 #ifndef CHR_ENGINE_VERSION_H
 #define CHR_ENGINE_VERSION_H
 
+#include "engine/blob.h"
 #include "engine/memtable.h"
 #include "engine/table.h"
 
@@ -44,9 +45,18 @@ typedef struct level {
     uint64_t    bytes;
 } level;
 
+/* A blob file, and how much of it the tables of a version refer to: at least one value. */
+typedef struct live_blob {
+    blob_file *file;
+    uint64_t   values, bytes;
+} live_blob;
+
 typedef struct version {
     atomic_uint refs;
     level       levels[LEVELS];
+    live_blob  *blobs; /* ascending by file number */
+    size_t      n_blobs;
+    uint64_t    blob_bytes, blob_live; /* that the values in them take: all, and those referred to */
 } version;
 
 /* What an edit of the manifest says: tables that come and go, and how far the log has been flushed. */
@@ -60,20 +70,26 @@ typedef struct version_edit {
         uint32_t level;
         uint64_t file_no;
     } * removes;
-    size_t   n_removes, cap_removes;
-    uint64_t log_no;      /* 0: unchanged; else the oldest segment still needed */
-    uint64_t flushed_seq; /* with log_no: everything up to here is in tables */
+    size_t      n_removes, cap_removes;
+    blob_file **blobs; /* new ones; borrowed, too. Those to which no table refers any more go by themselves */
+    size_t      n_blobs, cap_blobs;
+    uint64_t    log_no;      /* 0: unchanged; else the oldest segment still needed */
+    uint64_t    flushed_seq; /* with log_no: everything up to here is in tables */
 } version_edit;
 bool edit_add_table(version_edit *e, uint32_t level, table_ref *table);
 bool edit_remove_table(version_edit *e, uint32_t level, uint64_t file_no);
+bool edit_add_blob(version_edit *e, blob_file *file);
 void edit_free(version_edit *e);
+/* For edits that hold references to what they add: drops those, and frees the edit. `remove_files`: they are not needed. */
+void edit_release(version_edit *e, bool remove_files);
 
 version *version_new(void);
-/* A new version: `base` (may be NULL: nothing) changed by `edit`. CHR_CORRUPT: it removes what is not there or adds what
- * overlaps. */
+/* A new version: `base` (may be NULL: nothing) changed by `edit`. CHR_CORRUPT: it removes what is not there, or adds what
+ * overlaps or refers to blob files that are not there. */
 chr_status version_apply(const version *base, const version_edit *edit, version **out);
 void       version_take(version *v);
 void       version_drop(version *v);
+blob_file *version_blob(const version *v, uint64_t file_no); /* NULL: no table of it refers to such a file */
 /* Tables of a level below 0 are searched by key: index of the first table whose keys are not all below `key`. */
 size_t level_find(const level *l, slice key);
 /* Whether a table holds (or could hold) keys in [smallest, largest]; NULL data: no bound. `largest_exclusive` as in table_info. */

@@ -7,7 +7,7 @@
  * Back-pressure: `pressure` rises from 0 to 1000 as memtables wait for flush and tables pile up in level 0. From
  * PRESSURE_SLOW on writers are admitted at a rate that falls smoothly below what compaction gets done; only at 1000 do they
  * stop. They pay by sleeping before they take a lock. */
-#include "engine/db_impl.h"
+#include "engine/blob_gc.h"
 
 #include "base/log.h"
 
@@ -163,9 +163,14 @@ void db_update_pressure(db *d)
 {
     const view *v = atomic_load_explicit(&d->view, memory_order_relaxed);
     uint32_t    level0 = scale(v->version->levels[0].count, LEVEL0_EASY, LEVEL0_STOP);
+    /* Garbage slows writers down, but the disk may have room for it, so it does not stop them. */
+    uint64_t garbage_easy = blob_garbage_easy(d, v->version);
+    uint32_t garbage = scale(blob_garbage(v->version), garbage_easy, 2 * garbage_easy);
+    if (garbage >= PRESSURE_STOP) garbage = PRESSURE_STOP - 1;
     /* Full memtables stop writers where the next one is needed (make_room), not here. */
     uint32_t memory = v->n_mem > IMMUTABLE_MAX ? PRESSURE_SLOW + PRESSURE_SLOW / 2 : 0;
-    atomic_store_explicit(&d->pressure, level0 > memory ? level0 : memory, memory_order_relaxed);
+    uint32_t most = level0 > memory ? level0 : memory;
+    atomic_store_explicit(&d->pressure, most > garbage ? most : garbage, memory_order_relaxed);
 }
 
 bool db_would_stall(const db *d) { return atomic_load_explicit(&d->pressure, memory_order_relaxed) >= PRESSURE_SLOW; }

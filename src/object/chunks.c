@@ -451,7 +451,9 @@ chr_status big_data(store *s, const db_snapshot *at, uint64_t id, uint64_t offse
     if (!chr_ok(st)) return st;
     db_iter_first(it);
     for (int i = 0; i < DATA_CHUNKS && db_iter_valid(it); i++) {
-        uint64_t begin = (uint64_t)chunk_index(db_iter_key(it)) * CHUNK_BYTES, stop = begin + db_iter_value(it).len;
+        slice chunk;
+        if (!chr_ok(st = db_iter_value(it, &chunk))) break;
+        uint64_t begin = (uint64_t)chunk_index(db_iter_key(it)) * CHUNK_BYTES, stop = begin + chunk.len;
         if (found && begin != *end) break;
         if (stop > offset) {
             if (!found) *start = begin > offset ? begin : offset;
@@ -461,7 +463,7 @@ chr_status big_data(store *s, const db_snapshot *at, uint64_t id, uint64_t offse
         }
         db_iter_next(it);
     }
-    st = db_iter_status(it);
+    if (chr_ok(st)) st = db_iter_status(it);
     db_iter_free(it);
     return chr_ok(st) && !found ? CHR_NOT_FOUND : st;
 }

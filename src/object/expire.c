@@ -47,7 +47,9 @@ static chr_status step(store *s, uint64_t now_ms, buf expired[SWEEP_DELETES_MAX]
     if (!chr_ok(st)) return st;
     for (db_iter_first(it); db_iter_valid(it); db_iter_next(it)) {
         if (scanned++ == SWEEP_SCAN_MAX || *expired_count == SWEEP_DELETES_MAX) break;
-        reader r = reader_of(db_iter_value(it));
+        slice value;
+        if (!chr_ok(st = db_iter_value(it, &value))) break;
+        reader r = reader_of(value);
         read_u64(&r);
         uint64_t expire_ms = read_u64(&r);
         if (!expire_ms) continue;
@@ -58,7 +60,7 @@ static chr_status step(store *s, uint64_t now_ms, buf expired[SWEEP_DELETES_MAX]
         }
     }
     *done = !db_iter_valid(it);
-    st = db_iter_status(it);
+    if (chr_ok(st)) st = db_iter_status(it);
     s->sweep_from.len = 0;
     if (chr_ok(st) && !*done && !buf_set(&s->sweep_from, db_iter_key(it))) st = chr_nomem();
     db_iter_free(it);

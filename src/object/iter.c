@@ -105,6 +105,13 @@ void chr_iter_free(chr_iter *it)
 
 /* ---- moving ---- */
 
+static chr_status decode(const chr_iter *it, record *rec)
+{
+    slice      value;
+    chr_status st = db_iter_value(it->it, &value);
+    return chr_ok(st) ? record_decode(value, &it->s->defaults[it->space], rec) : st;
+}
+
 /* From where the engine's iterator is, on to the first object that is to be seen. */
 static void settle(chr_iter *it, bool forward)
 {
@@ -117,7 +124,7 @@ static void settle(chr_iter *it, bool forward)
                 db_iter_seek_back(it->it, chr_str("\xff")); /* no key is just that */
             continue;
         }
-        it->record_st = record_decode(db_iter_value(it->it), &it->s->defaults[it->space], &it->rec);
+        it->record_st = decode(it, &it->rec);
         const uint64_t expire_ms = it->rec.meta.expire_ms;
         if (!chr_ok(it->record_st) || !expire_ms || expire_ms > it->now_ms) return;
         if (forward)
@@ -186,7 +193,7 @@ static chr_status record_status(const chr_iter *it)
 {
     record ignored;
     if (chr_ok(it->record_st)) return CHR_OK;
-    return record_decode(db_iter_value(it->it), &it->s->defaults[it->space], &ignored);
+    return decode(it, &ignored);
 }
 
 chr_status chr_iter_value(chr_iter *it, chr_slice *value)

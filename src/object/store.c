@@ -109,8 +109,10 @@ static chr_status each_in(store *s, key_space space, each_fn *fn)
     db_iter   *it;
     chr_status st = db_iter_new(s->d, NULL, space_start(space), space_start(space + 1), &it);
     if (!chr_ok(st)) return st;
-    for (db_iter_first(it); chr_ok(st) && db_iter_valid(it); db_iter_next(it))
-        st = fn(s, key_of_engine(db_iter_key(it)), db_iter_value(it));
+    for (db_iter_first(it); chr_ok(st) && db_iter_valid(it); db_iter_next(it)) {
+        slice value;
+        if (chr_ok(st = db_iter_value(it, &value))) st = fn(s, key_of_engine(db_iter_key(it)), value);
+    }
     if (chr_ok(st)) st = db_iter_status(it);
     db_iter_free(it);
     return st;

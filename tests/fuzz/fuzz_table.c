@@ -29,7 +29,7 @@ static void seal_sections(char *file, size_t size)
     size_t end = size - TABLE_FOOTER_BYTES;
     char  *footer = file + end;
     put_u64(footer + FOOTER_FILE_NO, FILE_NO);
-    put_u32(footer + FOOTER_FORMAT, TABLE_FORMAT);
+    if (get_u32(footer + FOOTER_FORMAT) != TABLE_FORMAT_BLOBS) put_u32(footer + FOOTER_FORMAT, TABLE_FORMAT);
     put_u64(footer + FOOTER_MAGIC, TABLE_MAGIC);
     put_u32(footer + FOOTER_CHECKSUM, checksum32(chr_bytes(footer, FOOTER_CHECKSUM), table_seed(FILE_NO, end)));
     uint64_t at = get_u64(footer + FOOTER_SECTIONS_AT);

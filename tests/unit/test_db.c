@@ -174,6 +174,13 @@ static void check_gets(db *d, const db_snapshot *s, const model *m, const char *
     chr_buf_free(&value);
 }
 
+static slice iter_value(db_iter *it)
+{
+    slice value;
+    if (db_iter_value(it, &value) != CHR_OK) fail_msg("a value cannot be read: %s", chr_message());
+    return value;
+}
+
 static void check_iteration(db *d, const db_snapshot *s, const model *m, const char *where)
 {
     db_iter *it;
@@ -188,7 +195,7 @@ static void check_iteration(db *d, const db_snapshot *s, const model *m, const c
         if (!slice_equal(db_iter_key(it), chr_str(name)))
             fail_msg("%s: forward shows %.*s, expected %s", where, (int)db_iter_key(it).len, db_iter_key(it).data,
                      name);
-        check_value(m, i, CHR_OK, db_iter_value(it), where);
+        check_value(m, i, CHR_OK, iter_value(it), where);
         db_iter_next(it);
     }
     assert_false(db_iter_valid(it));
@@ -201,7 +208,7 @@ static void check_iteration(db *d, const db_snapshot *s, const model *m, const c
         key_name(name, i);
         if (!db_iter_valid(it) || !slice_equal(db_iter_key(it), chr_str(name)))
             fail_msg("%s: backward is wrong at %s", where, name);
-        check_value(m, i, CHR_OK, db_iter_value(it), where);
+        check_value(m, i, CHR_OK, iter_value(it), where);
         db_iter_prev(it);
     }
     assert_false(db_iter_valid(it));
@@ -246,7 +253,7 @@ static void check_walk(db *d, const model *m, rng *r)
         char name[32];
         key_name(name, sorted[k]);
         if (!db_iter_valid(it) || !slice_equal(db_iter_key(it), chr_str(name))) fail_msg("walk: expected %s", name);
-        check_value(m, sorted[k], CHR_OK, db_iter_value(it), "walk");
+        check_value(m, sorted[k], CHR_OK, iter_value(it), "walk");
         if (rnd(r, 3)) {
             do k++;
             while (k < to && !m->there[sorted[k]]);
@@ -294,6 +301,7 @@ static void run_model(place *p, uint64_t seed, bool inline_work, int rounds)
     o.chr.bottom_compression = (chr_compression)rnd(&r, 3);
     o.chr.sync = (chr_sync_mode)rnd(&r, 3);
     o.chr.filter_bits = rnd(&r, 2) * 10;
+    o.chr.blob_bytes = rnd(&r, 3) ? 1 + rnd(&r, VALUE_MAX) : 0;
     db          *d = open_db(&o);
     db_snapshot *s = NULL;
     for (int round = 0; round < rounds; round++) {
@@ -814,7 +822,7 @@ static void *audit(void *arg)
         assert_int_equal(db_iter_new(s->d, NULL, chr_str("acct"), chr_str("acct~"), &it), CHR_OK);
         for (db_iter_first(it); db_iter_valid(it); db_iter_next(it)) {
             char  text[16] = { 0 };
-            slice v = db_iter_value(it);
+            slice v = iter_value(it);
             memcpy(text, v.data, v.len);
             sum += atoi(text);
             n++;

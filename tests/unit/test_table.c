@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/hash.h"
+#include "engine/blob.h"
 #include "engine/filter.h"
 #include "engine/table_format.h"
 #include "env/sim.h"
@@ -196,7 +197,7 @@ static void one_key_with_more_versions_than_a_block_holds_is_read_at_every_seq(v
     e.at[e.n++] = (entry){ copy_of(chr_str("key")), trailer_of(9, KIND_PUT), copy_of(chr_str("before")) };
     for (uint64_t seq = 2 * (uint64_t)VERSIONS; seq > 0; seq -= 2)
         e.at[e.n++] = (entry){ copy_of(chr_str("keys")), trailer_of(seq, seq % 3 ? KIND_PUT : KIND_DELETE),
-                               copy_of(chr_str("a value of some length")) };
+                               copy_of(chr_str(seq % 3 ? "a value of some length" : "")) };
     e.at[e.n++] = (entry){ copy_of(chr_str("keysa")), trailer_of(9, KIND_PUT), copy_of(chr_str("after")) };
     memfile file;
     cache  *c = cache_new(1 << 20);
@@ -538,6 +539,51 @@ static void a_table_cut_short_or_with_bytes_behind_it_is_refused(void **state)
     entries_free(&e);
 }
 
+static void a_table_says_what_it_refers_to_in_blob_files(void **state)
+{
+    (void)state;
+    enum { N = 90 };
+    entries e = { calloc(N, sizeof(entry)), 0 };
+    char    key[16], ref[BLOB_AT_MAX];
+    for (uint32_t i = 0; i < N; i++) { /* a third of each kind; the references are into files 30, 28, 26, ... 12 */
+        slice value =
+            i % 3 == 0 ? blob_at_encode(ref, (blob_at){ 30 - i / 9 * 2, 32 + i * 100, i }) : chr_str("inline");
+        if (i % 3 == 1) value = chr_str("");
+        snprintf(key, sizeof key, "key%05u", i);
+        e.at[e.n++] = (entry){ copy_of(chr_str(key)),
+                               trailer_of(i + 1, i % 3 == 0   ? KIND_BLOB
+                                                 : i % 3 == 1 ? KIND_DELETE
+                                                              : KIND_PUT),
+                               copy_of(value) };
+    }
+    memfile file;
+    cache  *c = cache_new(1 << 20);
+    table  *t;
+    memfile_init(&file, PATH);
+    table_info said = write_table(&file.base, &e, NULL, 0, (table_options){ 200, 10, CHR_COMPRESS_LZ4 });
+    assert_int_equal(table_open(&file.base, FILE_NO, c, &t), CHR_OK);
+    const table_info *info = table_get_info(t);
+    assert_int_equal(info->n_blobs, 10);
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < info->n_blobs; i++) {
+        assert_int_equal(info->blobs[i].file_no, 12 + 2 * i);
+        assert_int_equal(info->blobs[i].values, 3);
+        assert_memory_equal(&info->blobs[i], &said.blobs[i], sizeof said.blobs[i]);
+        bytes += info->blobs[i].bytes;
+    }
+    uint64_t expected = 0;
+    for (uint32_t i = 0; i < N; i += 3) expected += blob_stored_bytes(i);
+    assert_int_equal(bytes, expected);
+    assert_int_equal(table_blob_bytes(&said), expected);
+    compare_walks(t, &e, TABLE_CACHED);
+    assert_int_equal(table_verify(t, NULL, NULL), CHR_OK);
+    table_free(t);
+    table_info_free(&said);
+    memfile_free(&file);
+    cache_free(c);
+    entries_free(&e);
+}
+
 static void a_table_or_a_block_in_the_place_of_another_is_refused(void **state)
 {
     (void)state;
@@ -798,6 +844,7 @@ int main(void)
         cmocka_unit_test(a_scan_reads_ahead_more_and_more_and_a_sequential_one_in_big_pieces),
         cmocka_unit_test(every_flipped_byte_is_noticed_and_none_gives_a_wrong_answer),
         cmocka_unit_test(a_table_cut_short_or_with_bytes_behind_it_is_refused),
+        cmocka_unit_test(a_table_says_what_it_refers_to_in_blob_files),
         cmocka_unit_test(a_table_or_a_block_in_the_place_of_another_is_refused),
         cmocka_unit_test(verifying_notices_a_table_that_is_sealed_but_says_what_is_not_so),
         cmocka_unit_test(every_failed_read_is_reported_and_the_next_try_succeeds),

@@ -1,0 +1,122 @@
+#include "engine/blob_build.h"
+
+#include "engine/db_impl.h"
+#include "engine/names.h"
+
+#include <stdlib.h>
+
+static chr_status begin(blob_build *b)
+{
+    db           *d = b->db;
+    table_options options = db_table_options(d, b->level);
+    b->file_no = db_new_file_no(d);
+    file_path  path = path_of(d->dir, FILE_BLOB, b->file_no);
+    chr_status st = env_open(d->env, path.text, ENV_CREATE, &b->file);
+    if (!chr_ok(st)) return st;
+    st = blob_writer_new(b->file, b->file_no, options.compression, &b->writer);
+    if (chr_ok(st)) return CHR_OK;
+    env_close(b->file);
+    b->file = NULL;
+    (void)env_unlink(d->env, path.text);
+    return st;
+}
+
+/* Lets go of the file under way, finished or not. */
+static void end(blob_build *b, bool remove_file)
+{
+    if (!b->file) return;
+    file_path path = path_of(b->db->dir, FILE_BLOB, b->file_no);
+    blob_writer_free(b->writer);
+    b->writer = NULL;
+    env_close(b->file);
+    b->file = NULL;
+    if (remove_file) (void)env_unlink(b->db->env, path.text);
+}
+
+static bool room_for_result(blob_build *b)
+{
+    if (b->n_out < b->cap_out) return true;
+    size_t      cap = b->cap_out ? 2 * b->cap_out : 4;
+    blob_file **more = realloc(b->out, cap * sizeof(blob_file *));
+    if (!more) return false;
+    b->out = more;
+    b->cap_out = cap;
+    return true;
+}
+
+chr_status blob_build_finish(blob_build *b)
+{
+    if (!b->file) return CHR_OK;
+    blob_file *done;
+    chr_status st = room_for_result(b) ? blob_writer_finish(b->writer) : chr_nomem();
+    if (chr_ok(st)) st = env_sync(b->file);
+    end(b, !chr_ok(st));
+    if (!chr_ok(st)) return st;
+    if (!chr_ok(st = blob_file_open(b->db->env, b->db->dir, b->file_no, b->db->cache, &done))) {
+        file_path path = path_of(b->db->dir, FILE_BLOB, b->file_no);
+        (void)env_unlink(b->db->env, path.text);
+        return st;
+    }
+    b->out[b->n_out++] = done;
+    b->bytes_out += done->file_bytes;
+    return CHR_OK;
+}
+
+static bool is_victim(const blob_build *b, uint64_t file_no)
+{
+    size_t lo = 0, hi = b->n_victims;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (b->victims[mid].file->file_no < file_no)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < b->n_victims && b->victims[lo].file->file_no == file_no;
+}
+
+/* What will be dropped one day stays with its key, where compaction meets it. */
+static bool may_expire(const blob_build *b, const entry *e)
+{
+    const db_options *o = &b->db->options;
+    return o->drop && o->drop(o->drop_arg, e->key, e->value, UINT64_MAX);
+}
+
+chr_status blob_build_place(blob_build *b, entry *e)
+{
+    uint64_t        seq = trailer_seq(e->trailer);
+    size_t          least = b->db->options.chr.blob_bytes;
+    blob_at         at = { 0 };
+    slice           stored = { 0 };
+    chr_compression codec = CHR_COMPRESS_NONE;
+    chr_status      st;
+    bool            move = trailer_kind(e->trailer) == KIND_BLOB;
+    if (move) {
+        if (!blob_at_decode(e->value, &at)) return chr_fail(CHR_CORRUPT, "a reference to a blob file is malformed");
+        b->placed_bytes = blob_stored_bytes(at.len);
+        if (!is_victim(b, at.file_no)) return CHR_OK;
+        if (!chr_ok(st = blob_read_stored(version_blob(b->base, at.file_no), at, &b->room, &stored, &codec))) return st;
+    } else if (trailer_kind(e->trailer) != KIND_PUT || !least || e->value.len < least || may_expire(b, e)) {
+        return CHR_OK;
+    }
+    if (b->file && blob_writer_bytes(b->writer) >= b->cut_bytes && !chr_ok(st = blob_build_finish(b))) return st;
+    if (!b->file && !chr_ok(st = begin(b))) return st;
+    st = move ? blob_writer_copy(b->writer, stored, codec, &at) : blob_writer_add(b->writer, e->value, &at);
+    if (!chr_ok(st)) return st;
+    b->placed_bytes = blob_stored_bytes(at.len);
+    e->trailer = trailer_of(seq, KIND_BLOB);
+    e->value = blob_at_encode(b->ref, at);
+    return CHR_OK;
+}
+
+void blob_build_free(blob_build *b, bool remove_files)
+{
+    end(b, true);
+    for (size_t i = 0; i < b->n_out; i++) {
+        if (remove_files) atomic_store(&b->out[i]->obsolete, true);
+        blob_file_drop(b->out[i]);
+    }
+    free(b->out);
+    chr_buf_free(&b->room);
+    *b = (blob_build){ 0 };
+}
