@@ -34,7 +34,9 @@ struct command {
 extern const command command_table[];
 extern const size_t  command_count;
 const command       *command_find(slice name); /* NULL: unknown */
-void                 reply_unknown_command(request *r);
+/* The same, cheaper if it is the command that came before, as in most pipelines; that may be NULL. */
+const command *command_find_again(const command *before, slice name);
+void           reply_unknown_command(request *r);
 
 command_fn cmd_ping, cmd_echo, cmd_hello, cmd_quit, cmd_select, cmd_client, cmd_reset, cmd_wait;
 command_fn cmd_set, cmd_setnx, cmd_setex, cmd_psetex, cmd_get, cmd_getset, cmd_getdel, cmd_getex, cmd_mget, cmd_mset,

@@ -523,7 +523,8 @@ static bool work_through(conn *c)
         c->in_need = 0;
         c->request_since_ms = 0;
         if (p == PARSE_COMMAND) {
-            const command *found = c->args.n > 0 ? command_find(c->args.at[0]) : NULL;
+            const command *before = atomic_load_explicit(&c->session.last_command, memory_order_relaxed);
+            const command *found = c->args.n > 0 ? command_find_again(before, c->args.at[0]) : NULL;
             c->is_paused = clients_are_paused(c->reactor->server, found);
             if (c->is_paused) break;
             c->in_at += used;
