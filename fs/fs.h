@@ -138,11 +138,13 @@ bool       node_attach(mount *m, node *n, node *parent, const char *name);
 chr_status node_lookup(mount *m, node *parent, const char *name, node **out);
 /* The key (of a file) or prefix (of a directory) that a name stands for. */
 chr_status node_key(const node *parent, const char *name, bool dir, buf *key, bool *partial);
+place      place_of(const node *dir);
 slice      dir_key(const node *dir);                         /* of a directory's record: its prefix without the slash */
 chr_status dir_exists(mount *m, slice prefix, bool *exists); /* a record, or a key below */
 chr_status dir_keep(mount *m, txn *t, const node *dir);      /* stages a record, so that it stays when empty */
 bool       dir_has_children_in_memory(const node *dir);
 chr_status dir_is_empty(mount *m, const node *dir, bool *empty); /* a value of its own counts */
+void       node_default_meta(const mount *m, object_meta *meta); /* if it has no attributes of its own */
 void       node_stat(mount *m, const node *n, struct stat *st);
 /* Of what the caller makes in the directory. */
 object_meta new_meta(mount *m, fuse_req_t req, const node *parent, mode_t mode);

@@ -61,9 +61,10 @@ chr_status fs_commit(mount *m, txn *t)
 
 static void op_init(void *userdata, struct fuse_conn_info *c)
 {
-    (void)userdata;
+    const mount *m = userdata;
     c->want |= c->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
-                             FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_READ | FUSE_CAP_CACHE_SYMLINKS);
+                             FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_READ);
+    if (!m->options.strict) c->want |= c->capable & FUSE_CAP_CACHE_SYMLINKS;
     /* The kernel knows better than we who may keep a set-user-id bit over a write. */
     c->want &= ~(unsigned)(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_HANDLE_KILLPRIV);
     c->max_write = MAX_WRITE;
@@ -182,8 +183,9 @@ chr_status mount_start(store *s, const mount_options *options, mount **out)
     char             settings[256];
     char            *argv[] = { (char *)(uintptr_t) "chronos", (char *)(uintptr_t) "-o", settings, NULL };
     struct fuse_args args = FUSE_ARGS_INIT(3, argv);
-    snprintf(settings, sizeof settings, "fsname=chronos,subtype=chronos,default_permissions%s%s",
-             options->allow_other ? ",allow_other" : "", options->read_only ? ",ro" : "");
+    snprintf(settings, sizeof settings, "fsname=chronos,subtype=chronos,default_permissions%s%s%s%s%s",
+             options->allow_other ? ",allow_other" : "", options->read_only ? ",ro" : "",
+             options->no_exec ? ",noexec" : "", options->suid ? ",suid" : "", options->dev ? ",dev" : "");
     st = m->stop_fd >= 0 ? nodes_init(m) : chr_errno(errno, "prepare", "a mount");
     if (st == CHR_OK && !(m->mount_point = realpath(options->mount_point, NULL)))
         st = chr_errno(errno, "find", options->mount_point);

@@ -50,7 +50,7 @@ static void sort_unique(listing *l)
 static chr_status list_space(mount *m, const node *dir, object_space space, listing *l)
 {
     slice       prefix = buf_slice(&dir->key);
-    place       where = { prefix, dir->partial };
+    place       where = place_of(dir);
     store_iter *it;
     buf         next = { 0 };
     chr_status  st = store_iter_new(m->store, NULL, space, prefix, chr_bytes(NULL, 0), &it);

@@ -62,7 +62,8 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
     } else {
         struct fuse_entry_param e;
         fill_entry(m, n, &e);
-        fi->keep_cache = 1;
+        fi->keep_cache = !m->options.strict;
+        fi->direct_io = m->options.strict;
         n->lookups++;
         n->opens++;
         if (fuse_reply_create(req, &e, fi) != 0) {
@@ -84,7 +85,8 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     } else if (st == CHR_OK) {
         st = file_refresh(m, n);
         if (st == CHR_OK && (fi->flags & O_TRUNC)) st = empty_file(m, req, n);
-        fi->keep_cache = !n->meta.expire_ms;
+        fi->keep_cache = !n->meta.expire_ms && !m->options.strict;
+        fi->direct_io = m->options.strict;
         fi->noflush = !is_writing(fi->flags) && !(fi->flags & O_TRUNC);
     }
     if (st == CHR_OK) {

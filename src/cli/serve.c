@@ -2,11 +2,11 @@
  * created; then store, mount and server start in this order, and end in the reverse one. */
 #include "base/log.h"
 #include "cli/commands.h"
+#include "cli/mount_words.h"
 #include "cli/offline.h"
 #include "cli/precheck.h"
 #include "cli/show.h"
 #include "cli/stop.h"
-#include "fs/mount.h"
 #include "net/server.h"
 #include "net/tls.h"
 #include "net/users.h"
@@ -33,6 +33,9 @@ static chr_status precheck(const serve_options *o)
     if (chr_ok(st) && o->tls) st = precheck_tls(o);
     if (chr_ok(st)) st = precheck_store(o->dir, true);
     if (chr_ok(st) && o->mount) st = precheck_mount_point(o->mount, o->dir);
+    if (chr_ok(st)) st = mount_words_read(&o->mount_words, false, &(mount_options){ 0 });
+    if (chr_ok(st) && o->mount_words.count && !o->mount)
+        st = chr_fail(CHR_INVALID, "--mount-options are for a mount; give --mount PATH too");
     if (chr_ok(st) && o->users) {
         users *named;
         st = users_open(o->users, &named);
@@ -91,6 +94,7 @@ static int serve_doors(const serve_options *o, store *s, stop *end)
     mount_options options = { .mount_point = o->mount,
                               .on_unmounted = on_unmounted,
                               .unmounted_arg = (void *)o->mount };
+    if (!chr_ok(mount_words_read(&o->mount_words, false, &options))) return complain("%s", chr_message());
     if (o->mount && !chr_ok(mount_start(s, &options, &m))) return complain("%s", chr_message());
     if (!chr_ok(start_server(o, s, end, &srv))) {
         complain("%s", chr_message());
