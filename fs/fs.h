@@ -93,6 +93,15 @@ struct mount {
     uint64_t         dirty_bytes;
     uint64_t         next_unlinked;
 
+    pthread_t   compactor; /* see has_compactor */
+    bool        has_compactor;
+    atomic_bool compacting;
+
+    store_watch    *log_watch; /* NULL: nobody has opened .chronos/log yet */
+    pthread_mutex_t log_mu;
+    buf             log_text;
+    uint64_t        log_start; /* where log_text begins in the stream of all lines */
+
     pthread_mutex_t   queue_mu;
     pthread_cond_t    queue_work;
     struct pending   *queue_first, **queue_last;
@@ -197,6 +206,19 @@ void   fill_entry(mount *m, node *n, struct fuse_entry_param *e);
 double cache_seconds(mount *m, const node *n);
 
 /* ---- control.c ---- */
-bool control_text(mount *m, const node *n, buf *text);
+const char *control_name(size_t i); /* NULL behind the last */
+bool        control_exists(const char *name);
+void        control_meta(mount *m, const node *n, object_meta *meta);
+chr_status  control_open(mount *m, const node *n, struct fuse_file_info *fi);
+void        control_close(struct fuse_file_info *fi);
+size_t control_read(mount *m, const node *n, const struct fuse_file_info *fi, uint64_t offset, char *to, size_t len);
+int    control_write(mount *m, const node *n, slice data); /* whole lines; an errno */
+void   control_end(mount *m);                              /* once no request comes any more */
+
+/* ---- change_log.c ---- */
+chr_status change_log_begin(mount *m);
+void       change_log_end(mount *m);
+uint64_t   change_log_size(mount *m); /* of all lines ever */
+size_t     change_log_read(mount *m, uint64_t *position, char *to, size_t len);
 
 #endif

@@ -149,6 +149,7 @@ static void mount_free(mount *m)
     pthread_rwlock_destroy(&m->barrier);
     pthread_mutex_destroy(&m->mu);
     pthread_mutex_destroy(&m->queue_mu);
+    pthread_mutex_destroy(&m->log_mu);
     pthread_cond_destroy(&m->queue_work);
     free(m->mount_point);
     free(m);
@@ -170,6 +171,7 @@ chr_status mount_start(store *s, const mount_options *options, mount **out)
     pthread_rwlockattr_destroy(&fair);
     pthread_mutex_init(&m->mu, NULL);
     pthread_mutex_init(&m->queue_mu, NULL);
+    pthread_mutex_init(&m->log_mu, NULL);
     pthread_cond_init(&m->queue_work, NULL);
 
     struct fuse_lowlevel_ops ops = { .init = op_init };
@@ -246,6 +248,7 @@ void mount_stop(mount *m)
     ssize_t ignored = write(m->stop_fd, &one, sizeof one); /* it cannot be full */
     (void)ignored;
     for (unsigned i = 0; i < m->n_threads; i++) pthread_join(m->threads[i], NULL);
+    control_end(m);
     invalidate_stop(m);
     pthread_mutex_lock(&m->mu);
     (void)files_flush_all(m);

@@ -16,6 +16,10 @@ typedef struct mount_options {
     bool     has_uid, has_gid, has_umask;
     uint32_t uid, gid, umask;
     slice    prefix; /* only the keys below this directory, which is the root; empty: all */
+    /* Of .chronos/config: appends what else runs here, a `name value` a line; changes one of them. NULL: nothing, and none. */
+    bool (*config_text)(void *arg, buf *text);
+    chr_status (*config_set)(void *arg, slice name, slice value);
+    void *config_arg;
     /* The mount has ended from outside (umount); must not block. Not called for mount_stop. */
     void (*on_unmounted)(void *arg);
     void *unmounted_arg;

@@ -282,7 +282,7 @@ static chr_status lookup_control(mount *m, node *parent, const char *name, node 
 {
     if (parent == m->root)
         *out = node_new(m, parent, name, NODE_CONTROL_DIR);
-    else if (strcmp(name, "stats") == 0)
+    else if (control_exists(name))
         *out = node_new(m, parent, name, NODE_CONTROL_FILE);
     else
         return CHR_NOT_FOUND;
@@ -425,8 +425,7 @@ void node_stat(mount *m, const node *n, struct stat *st)
         st->st_rdev = n->device;
     } else if (n->kind == NODE_CONTROL_FILE) {
         meta = object_meta_default(m->store, 0);
-        meta.mode = S_IFREG | 0444;
-        meta.size = 0;
+        control_meta(m, n, &meta);
     }
     st->st_mode = meta.mode;
     st->st_uid = meta.uid;

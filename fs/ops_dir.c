@@ -143,10 +143,9 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, 
     size_t     used = 0;
     chr_status st = n && out ? CHR_OK : chr_nomem();
     if (st == CHR_OK && offset == 0) {
-        if (n->kind == NODE_DIR)
-            st = take_listing(m, n, l);
-        else if (!add(l, "stats", false))
-            st = chr_nomem();
+        if (n->kind == NODE_DIR) st = take_listing(m, n, l);
+        for (size_t i = 0; n->kind == NODE_CONTROL_DIR && control_name(i) && st == CHR_OK; i++)
+            if (!add(l, control_name(i), false)) st = chr_nomem();
     }
     for (uint64_t i = (uint64_t)offset; st == CHR_OK && i < l->n + 2; i++) {
         struct fuse_entry_param e = { 0 };

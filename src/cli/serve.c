@@ -11,6 +11,7 @@
 #include "net/tls.h"
 #include "net/users.h"
 
+#include <pthread.h>
 #include <stdio.h>
 
 static chr_status precheck_tls(const serve_options *o)
@@ -85,13 +86,49 @@ static void say_ready(const serve_options *o, const server *srv)
     fflush(stdout);
 }
 
+/* The mount is there before the server and after it, and its .chronos/config asks for the server's settings. */
+typedef struct config_door {
+    pthread_mutex_t mu;
+    server         *srv; /* NULL: it does not run */
+} config_door;
+
+static bool config_text(void *arg, buf *text)
+{
+    config_door *door = arg;
+    pthread_mutex_lock(&door->mu);
+    bool good = !door->srv || server_config_text(door->srv, text);
+    pthread_mutex_unlock(&door->mu);
+    return good;
+}
+
+static chr_status config_set(void *arg, slice name, slice value)
+{
+    config_door *door = arg;
+    pthread_mutex_lock(&door->mu);
+    chr_status st =
+        door->srv ? server_config_set(door->srv, name, value) : chr_fail(CHR_INVALID, "the server does not run");
+    pthread_mutex_unlock(&door->mu);
+    return st;
+}
+
+static void config_door_set(config_door *door, server *srv)
+{
+    pthread_mutex_lock(&door->mu);
+    door->srv = srv;
+    pthread_mutex_unlock(&door->mu);
+}
+
 /* Both doors, until somebody asks to stop. */
 static int serve_doors(const serve_options *o, store *s, stop *end)
 {
     mount        *m = NULL;
     server       *srv = NULL;
     int           status = EXIT_FAILED;
+    config_door   door = { PTHREAD_MUTEX_INITIALIZER, NULL };
     mount_options options = { .mount_point = o->mount,
+                              .config_text = config_text,
+                              .config_set = config_set,
+                              .config_arg = &door,
                               .on_unmounted = on_unmounted,
                               .unmounted_arg = (void *)o->mount };
     if (!chr_ok(mount_words_read(&o->mount_words, false, &options))) return complain("%s", chr_message());
@@ -100,8 +137,10 @@ static int serve_doors(const serve_options *o, store *s, stop *end)
         complain("%s", chr_message());
         goto stop_mount;
     }
+    config_door_set(&door, srv);
     say_ready(o, srv);
     log_line(LOG_INFO, "serve", "stopping", "why=%s", stop_wait(end));
+    config_door_set(&door, NULL);
     server_stop(srv);
     status = EXIT_DONE;
 stop_mount:
