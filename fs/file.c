@@ -28,6 +28,7 @@ chr_status file_load(mount *m, node *n)
     n->in_store = st == CHR_OK;
     if (st == CHR_NOT_FOUND) n->meta.size = n->meta.expire_ms = 0;
     n->base = n->meta.size;
+    if (st == CHR_OK) node_default_meta(m, &n->meta);
     return st == CHR_OK && (S_ISCHR(n->meta.mode) || S_ISBLK(n->meta.mode)) ? load_device(m, n) : st;
 }
 

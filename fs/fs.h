@@ -93,6 +93,15 @@ struct mount {
     uint64_t         dirty_bytes;
     uint64_t         next_unlinked;
 
+    pthread_t   compactor; /* see has_compactor */
+    bool        has_compactor;
+    atomic_bool compacting;
+
+    store_watch    *log_watch; /* NULL: nobody has opened .chronos/log yet */
+    pthread_mutex_t log_mu;
+    buf             log_text;
+    uint64_t        log_start; /* where log_text begins in the stream of all lines */
+
     pthread_mutex_t   queue_mu;
     pthread_cond_t    queue_work;
     struct pending   *queue_first, **queue_last;
@@ -138,11 +147,13 @@ bool       node_attach(mount *m, node *n, node *parent, const char *name);
 chr_status node_lookup(mount *m, node *parent, const char *name, node **out);
 /* The key (of a file) or prefix (of a directory) that a name stands for. */
 chr_status node_key(const node *parent, const char *name, bool dir, buf *key, bool *partial);
+place      place_of(const node *dir);
 slice      dir_key(const node *dir);                         /* of a directory's record: its prefix without the slash */
 chr_status dir_exists(mount *m, slice prefix, bool *exists); /* a record, or a key below */
 chr_status dir_keep(mount *m, txn *t, const node *dir);      /* stages a record, so that it stays when empty */
 bool       dir_has_children_in_memory(const node *dir);
 chr_status dir_is_empty(mount *m, const node *dir, bool *empty); /* a value of its own counts */
+void       node_default_meta(const mount *m, object_meta *meta); /* if it has no attributes of its own */
 void       node_stat(mount *m, const node *n, struct stat *st);
 /* Of what the caller makes in the directory. */
 object_meta new_meta(mount *m, fuse_req_t req, const node *parent, mode_t mode);
@@ -195,6 +206,19 @@ void   fill_entry(mount *m, node *n, struct fuse_entry_param *e);
 double cache_seconds(mount *m, const node *n);
 
 /* ---- control.c ---- */
-bool control_text(mount *m, const node *n, buf *text);
+const char *control_name(size_t i); /* NULL behind the last */
+bool        control_exists(const char *name);
+void        control_meta(mount *m, const node *n, object_meta *meta);
+chr_status  control_open(mount *m, const node *n, struct fuse_file_info *fi);
+void        control_close(struct fuse_file_info *fi);
+size_t control_read(mount *m, const node *n, const struct fuse_file_info *fi, uint64_t offset, char *to, size_t len);
+int    control_write(mount *m, const node *n, slice data); /* whole lines; an errno */
+void   control_end(mount *m);                              /* once no request comes any more */
+
+/* ---- change_log.c ---- */
+chr_status change_log_begin(mount *m);
+void       change_log_end(mount *m);
+uint64_t   change_log_size(mount *m); /* of all lines ever */
+size_t     change_log_read(mount *m, uint64_t *position, char *to, size_t len);
 
 #endif

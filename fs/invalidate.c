@@ -80,13 +80,14 @@ static void note(notices *l, uint64_t parent, uint64_t ino, const char *name)
 static void trace(mount *m, slice key, notices *l)
 {
     node  *dir = m->root;
-    size_t at = 0;
+    size_t at = dir->key.len;
+    if (!slice_has_prefix(key, buf_slice(&dir->key))) return; /* outside of what is mounted */
     while (dir && at <= key.len) {
         char   name[NAME_BYTES_MAX + 1];
         size_t used;
         bool   piece;
         slice  rest = slice_from(key, at);
-        if (!path_encode((place){ chr_bytes(key.data, at), dir->partial }, rest, name, &used, &piece)) return;
+        if (!path_encode(place_of(dir), rest, name, &used, &piece)) return;
         node *n = node_find(m, dir, name);
         bool  last = !piece && at + used == key.len;
         if (n && n->kind == NODE_FILE && !n->dirty) {

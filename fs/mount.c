@@ -61,9 +61,10 @@ chr_status fs_commit(mount *m, txn *t)
 
 static void op_init(void *userdata, struct fuse_conn_info *c)
 {
-    (void)userdata;
+    const mount *m = userdata;
     c->want |= c->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
-                             FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_READ | FUSE_CAP_CACHE_SYMLINKS);
+                             FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_READ);
+    if (!m->options.strict) c->want |= c->capable & FUSE_CAP_CACHE_SYMLINKS;
     /* The kernel knows better than we who may keep a set-user-id bit over a write. */
     c->want &= ~(unsigned)(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_HANDLE_KILLPRIV);
     c->max_write = MAX_WRITE;
@@ -148,6 +149,7 @@ static void mount_free(mount *m)
     pthread_rwlock_destroy(&m->barrier);
     pthread_mutex_destroy(&m->mu);
     pthread_mutex_destroy(&m->queue_mu);
+    pthread_mutex_destroy(&m->log_mu);
     pthread_cond_destroy(&m->queue_work);
     free(m->mount_point);
     free(m);
@@ -169,6 +171,7 @@ chr_status mount_start(store *s, const mount_options *options, mount **out)
     pthread_rwlockattr_destroy(&fair);
     pthread_mutex_init(&m->mu, NULL);
     pthread_mutex_init(&m->queue_mu, NULL);
+    pthread_mutex_init(&m->log_mu, NULL);
     pthread_cond_init(&m->queue_work, NULL);
 
     struct fuse_lowlevel_ops ops = { .init = op_init };
@@ -182,8 +185,9 @@ chr_status mount_start(store *s, const mount_options *options, mount **out)
     char             settings[256];
     char            *argv[] = { (char *)(uintptr_t) "chronos", (char *)(uintptr_t) "-o", settings, NULL };
     struct fuse_args args = FUSE_ARGS_INIT(3, argv);
-    snprintf(settings, sizeof settings, "fsname=chronos,subtype=chronos,default_permissions%s%s",
-             options->allow_other ? ",allow_other" : "", options->read_only ? ",ro" : "");
+    snprintf(settings, sizeof settings, "fsname=chronos,subtype=chronos,default_permissions%s%s%s%s%s",
+             options->allow_other ? ",allow_other" : "", options->read_only ? ",ro" : "",
+             options->no_exec ? ",noexec" : "", options->suid ? ",suid" : "", options->dev ? ",dev" : "");
     st = m->stop_fd >= 0 ? nodes_init(m) : chr_errno(errno, "prepare", "a mount");
     if (st == CHR_OK && !(m->mount_point = realpath(options->mount_point, NULL)))
         st = chr_errno(errno, "find", options->mount_point);
@@ -244,6 +248,7 @@ void mount_stop(mount *m)
     ssize_t ignored = write(m->stop_fd, &one, sizeof one); /* it cannot be full */
     (void)ignored;
     for (unsigned i = 0; i < m->n_threads; i++) pthread_join(m->threads[i], NULL);
+    control_end(m);
     invalidate_stop(m);
     pthread_mutex_lock(&m->mu);
     (void)files_flush_all(m);

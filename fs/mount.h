@@ -10,6 +10,16 @@ typedef struct mount_options {
     const char *mount_point; /* an empty directory that exists; a stale mount of a dead server is taken over */
     bool        read_only;
     bool        allow_other;
+    bool        no_exec, suid, dev; /* as the kernel keeps them; only root gets suid and dev */
+    bool        strict;             /* the kernel keeps nothing: every look goes to the store */
+    /* What files and directories without attributes of their own get, instead of the process's and 022. */
+    bool     has_uid, has_gid, has_umask;
+    uint32_t uid, gid, umask;
+    slice    prefix; /* only the keys below this directory, which is the root; empty: all */
+    /* Of .chronos/config: appends what else runs here, a `name value` a line; changes one of them. NULL: nothing, and none. */
+    bool (*config_text)(void *arg, buf *text);
+    chr_status (*config_set)(void *arg, slice name, slice value);
+    void *config_arg;
     /* The mount has ended from outside (umount); must not block. Not called for mount_stop. */
     void (*on_unmounted)(void *arg);
     void *unmounted_arg;

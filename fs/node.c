@@ -154,7 +154,10 @@ chr_status nodes_init(mount *m)
     if (!m->by_ino || !m->by_name || !(m->root = node_new(m, NULL, "", NODE_DIR))) return chr_nomem();
     m->root->meta = object_meta_default(m->store, 0);
     m->root->meta.mode = S_IFDIR | 0755;
-    return CHR_OK;
+    node_default_meta(m, &m->root->meta);
+    slice prefix = m->options.prefix;
+    bool  ends = !prefix.len || prefix.data[prefix.len - 1] == '/';
+    return buf_set(&m->root->key, prefix) && (ends || buf_append_byte(&m->root->key, '/')) ? CHR_OK : chr_nomem();
 }
 
 void nodes_free(mount *m)
@@ -184,7 +187,10 @@ bool seen_has(const mount *m, slice key)
 
 /* ---- keys ---- */
 
-static place place_of(const node *dir) { return (place){ buf_slice(&dir->key), dir->partial }; }
+place place_of(const node *dir)
+{
+    return (place){ buf_slice(&dir->key), dir->partial, dir->ino == FUSE_ROOT_ID ? dir->key.len : 0 };
+}
 
 chr_status node_key(const node *parent, const char *name, bool dir, buf *key, bool *partial)
 {
@@ -276,7 +282,7 @@ static chr_status lookup_control(mount *m, node *parent, const char *name, node 
 {
     if (parent == m->root)
         *out = node_new(m, parent, name, NODE_CONTROL_DIR);
-    else if (strcmp(name, "stats") == 0)
+    else if (control_exists(name))
         *out = node_new(m, parent, name, NODE_CONTROL_FILE);
     else
         return CHR_NOT_FOUND;
@@ -368,6 +374,16 @@ gone:
     return st;
 }
 
+void node_default_meta(const mount *m, object_meta *meta)
+{
+    const mount_options *o = &m->options;
+    uint32_t             all = S_ISDIR(meta->mode) ? 0777 : 0666;
+    if (meta->has_attrs) return;
+    if (o->has_uid) meta->uid = o->uid;
+    if (o->has_gid) meta->gid = o->gid;
+    if (o->has_umask) meta->mode = (meta->mode & S_IFMT) | (all & ~o->umask);
+}
+
 static object_meta dir_meta(mount *m, const node *n)
 {
     object_meta meta = n->meta;
@@ -378,6 +394,7 @@ static object_meta dir_meta(mount *m, const node *n)
         meta.mode = S_IFDIR | 0755;
         meta.mtime_ns = meta.atime_ns = meta.ctime_ns = 0;
     }
+    node_default_meta(m, &meta);
     if (n->names_ns > meta.mtime_ns) meta.mtime_ns = n->names_ns;
     if (n->names_ns > meta.ctime_ns) meta.ctime_ns = n->names_ns;
     return meta;
@@ -408,8 +425,7 @@ void node_stat(mount *m, const node *n, struct stat *st)
         st->st_rdev = n->device;
     } else if (n->kind == NODE_CONTROL_FILE) {
         meta = object_meta_default(m->store, 0);
-        meta.mode = S_IFREG | 0444;
-        meta.size = 0;
+        control_meta(m, n, &meta);
     }
     st->st_mode = meta.mode;
     st->st_uid = meta.uid;

@@ -3,7 +3,7 @@
 
 double cache_seconds(mount *m, const node *n)
 {
-    if (n->kind == NODE_CONTROL_FILE) return 0;
+    if (n->kind == NODE_CONTROL_FILE || m->options.strict) return 0;
     if (n->kind != NODE_FILE || !n->meta.expire_ms) return CACHE_SECONDS;
     double left = (double)((int64_t)n->meta.expire_ms - store_now_ms(m->store)) / 1000;
     return left > 0 ? left : 0;
@@ -33,7 +33,9 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     if (st == CHR_OK) {
         reply_entry(m, req, n);
     } else if (st == CHR_NOT_FOUND || st == CHR_INVALID) {
-        struct fuse_entry_param e = { .entry_timeout = CACHE_SECONDS }; /* ino 0: remember that it is not there */
+        struct fuse_entry_param e = { .entry_timeout = m->options.strict
+                                                           ? 0
+                                                           : CACHE_SECONDS }; /* ino 0: remember that it is not there */
         fuse_reply_entry(req, &e);
     } else {
         fuse_reply_err(req, fs_errno(st));
@@ -113,6 +115,7 @@ static chr_status commit_meta(mount *m, object_space space, slice key, const str
         st = CHR_OK;
     }
     if (st == CHR_OK) {
+        node_default_meta(m, &meta);
         change_meta(m, &meta, attr, set);
         st = txn_set_meta(t, space, key, &meta);
     }

@@ -50,7 +50,7 @@ static void sort_unique(listing *l)
 static chr_status list_space(mount *m, const node *dir, object_space space, listing *l)
 {
     slice       prefix = buf_slice(&dir->key);
-    place       where = { prefix, dir->partial };
+    place       where = place_of(dir);
     store_iter *it;
     buf         next = { 0 };
     chr_status  st = store_iter_new(m->store, NULL, space, prefix, chr_bytes(NULL, 0), &it);
@@ -143,10 +143,9 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, 
     size_t     used = 0;
     chr_status st = n && out ? CHR_OK : chr_nomem();
     if (st == CHR_OK && offset == 0) {
-        if (n->kind == NODE_DIR)
-            st = take_listing(m, n, l);
-        else if (!add(l, "stats", false))
-            st = chr_nomem();
+        if (n->kind == NODE_DIR) st = take_listing(m, n, l);
+        for (size_t i = 0; n->kind == NODE_CONTROL_DIR && control_name(i) && st == CHR_OK; i++)
+            if (!add(l, control_name(i), false)) st = chr_nomem();
     }
     for (uint64_t i = (uint64_t)offset; st == CHR_OK && i < l->n + 2; i++) {
         struct fuse_entry_param e = { 0 };

@@ -62,7 +62,8 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
     } else {
         struct fuse_entry_param e;
         fill_entry(m, n, &e);
-        fi->keep_cache = 1;
+        fi->keep_cache = !m->options.strict;
+        fi->direct_io = m->options.strict;
         n->lookups++;
         n->opens++;
         if (fuse_reply_create(req, &e, fi) != 0) {
@@ -80,16 +81,20 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     node      *n = node_of(m, ino);
     chr_status st = n ? CHR_OK : CHR_NOT_FOUND;
     if (st == CHR_OK && n->kind == NODE_CONTROL_FILE) {
-        fi->direct_io = 1; /* its size is not known before it is read */
+        st = control_open(m, n, fi);
     } else if (st == CHR_OK) {
         st = file_refresh(m, n);
         if (st == CHR_OK && (fi->flags & O_TRUNC)) st = empty_file(m, req, n);
-        fi->keep_cache = !n->meta.expire_ms;
+        fi->keep_cache = !n->meta.expire_ms && !m->options.strict;
+        fi->direct_io = m->options.strict;
         fi->noflush = !is_writing(fi->flags) && !(fi->flags & O_TRUNC);
     }
     if (st == CHR_OK) {
         n->opens++;
-        if (fuse_reply_open(req, fi) != 0) n->opens--;
+        if (fuse_reply_open(req, fi) != 0) {
+            n->opens--;
+            if (n->kind == NODE_CONTROL_FILE) control_close(fi);
+        }
     } else {
         fuse_reply_err(req, fs_errno(st));
     }
@@ -98,18 +103,13 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-    (void)fi;
     mount     *m = fs_begin(req);
     node      *n = node_of(m, ino);
     char      *to = malloc(size + 1);
     size_t     got = 0;
-    buf        text = { 0 };
     chr_status st = !n ? CHR_NOT_FOUND : to ? CHR_OK : chr_nomem();
     if (st == CHR_OK && n->kind == NODE_CONTROL_FILE) {
-        if (!control_text(m, n, &text)) st = chr_nomem();
-        size_t from = (size_t)offset < text.len ? (size_t)offset : text.len;
-        got = text.len - from < size ? text.len - from : size;
-        if (got) memcpy(to, text.data + from, got);
+        got = control_read(m, n, fi, (uint64_t)offset, to, size);
     } else if (st == CHR_OK) {
         st = file_refresh(m, n);
         if (st == CHR_OK) st = file_read(m, n, (uint64_t)offset, to, size, &got);
@@ -119,7 +119,6 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, s
     else
         fuse_reply_err(req, fs_errno(st));
     free(to);
-    chr_buf_free(&text);
     fs_end(m);
 }
 
@@ -132,9 +131,18 @@ static chr_status make_durable(mount *m, node *n)
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
                      struct fuse_file_info *fi)
 {
-    mount     *m = fs_begin(req);
-    node      *n = node_of(m, ino);
-    uint64_t   at = (uint64_t)offset;
+    mount   *m = fs_begin(req);
+    node    *n = node_of(m, ino);
+    uint64_t at = (uint64_t)offset;
+    if (n && n->kind == NODE_CONTROL_FILE) {
+        int error = control_write(m, n, chr_bytes(data, size));
+        if (error)
+            fuse_reply_err(req, error);
+        else
+            fuse_reply_write(req, size);
+        fs_end(m);
+        return;
+    }
     chr_status st = n && n->kind == NODE_FILE ? CHR_OK : CHR_NOT_FOUND;
     if (st == CHR_OK && (fi->flags & O_APPEND) && !fi->writepage) {
         /* The end may have moved through another door. The kernel then has these bytes in the wrong place. */ st =
@@ -184,10 +192,10 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    (void)fi;
     mount *m = fs_begin(req);
     node  *n = node_of(m, ino);
     if (n) {
+        if (n->kind == NODE_CONTROL_FILE) control_close(fi);
         if (n->opens) n->opens--;
         if (n->kind == NODE_FILE && n->opens == 0)
             (void)file_flush(m, n); /* flush has reported what there was to report */

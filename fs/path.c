@@ -22,7 +22,7 @@ static bool escapes_dot(place dir, slice component, size_t i)
 {
     if (dir.partial || component.data[i] != '.') return false;
     if (slice_equal(component, chr_str(".")) || slice_equal(component, chr_str(".."))) return true;
-    return i == 0 && dir.prefix.len == 0 && slice_equal(component, chr_str(".chronos"));
+    return i == 0 && dir.prefix.len == dir.top && slice_equal(component, chr_str(".chronos"));
 }
 
 /* A + or - at the beginning would look like a piece. */

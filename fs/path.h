@@ -17,8 +17,9 @@ enum { NAME_BYTES_MAX = 255 };
 
 /* Where in the key space a directory of the mount lies: its keys begin with `prefix`. */
 typedef struct place {
-    slice prefix;
-    bool  partial; /* the prefix ends within a component, of which a piece has been shown */
+    slice  prefix;
+    bool   partial; /* the prefix ends within a component, of which a piece has been shown */
+    size_t top;     /* length of the prefix of the mount's root, where .chronos is */
 } place;
 
 /* The name under which `rest`, what follows the prefix of a key, begins in the directory. *used: bytes of rest that the name stands for,

@@ -306,6 +306,25 @@ static void config_resetstat(request *r)
     reply_ok(r);
 }
 
+bool server_config_text(server *srv, buf *text)
+{
+    bool good = true;
+    for (size_t i = 0; i < SETTINGS && good; i++) {
+        good = buf_printf(text, "%s ", all_settings[i].name);
+        if (good) all_settings[i].get(srv, text);
+        good = good && buf_append_byte(text, '\n');
+    }
+    return good;
+}
+
+chr_status server_config_set(server *srv, slice name, slice value)
+{
+    const setting *s = find_setting(name);
+    return s && s->set && s->set(srv, value, false) && s->set(srv, value, true)
+               ? CHR_OK
+               : chr_fail(CHR_INVALID, "this cannot be set, or not to this");
+}
+
 void cmd_config(request *r)
 {
     enum { GET, RESETSTAT, SET, COUNT };

@@ -25,6 +25,9 @@ chr_status server_start(store *s, const server_options *options, server **out);
 const char *server_tls_address(const server *srv);
 /* "127.0.0.1:8080", with the port that was picked. */
 const char *server_address(const server *srv);
+/* As CONFIG GET * and CONFIG SET: a `name value` a line, appended; false: no memory. CHR_INVALID: it cannot be set so. Any thread. */
+bool       server_config_text(server *srv, buf *text);
+chr_status server_config_set(server *srv, slice name, slice value);
 /* Stops accepting, finishes what is in flight (bounded time), closes connections, frees. */
 void server_stop(server *srv);
 

@@ -12,6 +12,7 @@ typedef struct serve_options {
     sync_setting sync;
     uint64_t     threads, cache_bytes, memtable_bytes;
     bool         allow_remote;
+    word_list    mount_words;
 } serve_options;
 
 typedef struct mount_command_options {

@@ -4,11 +4,11 @@
 #include "base/log.h"
 #include "cli/background.h"
 #include "cli/commands.h"
+#include "cli/mount_words.h"
 #include "cli/offline.h"
 #include "cli/precheck.h"
 #include "cli/show.h"
 #include "cli/stop.h"
-#include "fs/mount.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,45 +17,9 @@
 #include <unistd.h>
 
 typedef struct mount_plan {
-    const char *dir, *path;
-    bool        read_only, allow_other;
+    const char   *dir, *path;
+    mount_options options;
 } mount_plan;
-
-/* ---- arguments ---- */
-
-static bool is_one_of(slice word, const char *const *words)
-{
-    for (; *words; words++)
-        if (slice_equal(word, chr_str(*words))) return true;
-    return false;
-}
-
-static chr_status read_words(const word_list *words, bool sloppy, mount_plan *plan)
-{
-    /* What holds anyway, and what /etc/fstab says to others than us. */
-    static const char *const no_change[] = {
-        "nosuid", "nodev", "default_permissions", "defaults", "auto", "noauto", "_netdev", "nofail", "nouser", NULL
-    };
-    static const char *const known[] = { "ro", "rw", "allow_other" };
-    for (size_t i = 0; i < words->count; i++) {
-        slice word = words->word[i];
-        if (slice_equal(word, chr_str("ro"))) {
-            plan->read_only = true;
-        } else if (slice_equal(word, chr_str("rw"))) {
-            plan->read_only = false;
-        } else if (slice_equal(word, chr_str("allow_other"))) {
-            plan->allow_other = true;
-        } else if (!sloppy && !is_one_of(word, no_change) && !slice_has_prefix(word, chr_str("x-")) &&
-                   !slice_has_prefix(word, chr_str("X-"))) {
-            char text[64];
-            snprintf(text, sizeof text, "%.*s", (int)word.len, word.data);
-            const char *near = nearest_word(text, known, sizeof known / sizeof *known, sizeof *known);
-            if (near) return chr_fail(CHR_INVALID, "unknown mount option '%s'; did you mean '%s'?", text, near);
-            return chr_fail(CHR_INVALID, "unknown mount option '%s'; there are ro, rw and allow_other", text);
-        }
-    }
-    return CHR_OK;
-}
 
 static chr_status precheck(const mount_plan *plan)
 {
@@ -66,7 +30,7 @@ static chr_status precheck(const mount_plan *plan)
                         "mounting from a running server (%s) is not available yet; give a data directory, or have the "
                         "server mount with 'chronos serve --mount PATH'",
                         plan->dir);
-    chr_status st = precheck_store(plan->dir, !plan->read_only);
+    chr_status st = precheck_store(plan->dir, !plan->options.read_only);
     return chr_ok(st) ? precheck_mount_point(plan->path, plan->dir) : st;
 }
 
@@ -80,11 +44,10 @@ static int serve_mount(const mount_plan *plan, store *s, stop *end, int ready)
 {
     mount        *m;
     int           status = EXIT_DONE;
-    mount_options options = { .mount_point = plan->path,
-                              .read_only = plan->read_only,
-                              .allow_other = plan->allow_other,
-                              .on_unmounted = on_unmounted,
-                              .unmounted_arg = end };
+    mount_options options = plan->options;
+    options.mount_point = plan->path;
+    options.on_unmounted = on_unmounted;
+    options.unmounted_arg = end;
     if (!chr_ok(mount_start(s, &options, &m))) return complain("%s", chr_message());
     if (ready >= 0) {
         if (chr_ok(background_enter()))
@@ -109,8 +72,8 @@ static int open_and_serve(const mount_plan *plan, int ready)
     store      *s;
     chr_options options = chr_options_default();
     if (ready < 0) log_set_level(LOG_INFO);
-    options.read_only = plan->read_only;
-    options.create_if_missing = !plan->read_only;
+    options.read_only = plan->options.read_only;
+    options.create_if_missing = !plan->options.read_only;
     if (!chr_ok(stop_begin(&end))) return complain("%s", chr_message());
     chr_status st = chr_open(plan->dir, &options, &s);
     if (!chr_ok(st)) {
@@ -171,7 +134,7 @@ int mount_run(const command_values *values, size_t count, char **operand)
 {
     (void)count;
     mount_plan plan = { .dir = operand[0], .path = operand[1] };
-    if (!chr_ok(read_words(&values->mount.words, false, &plan))) return complain("%s", chr_message());
+    if (!chr_ok(mount_words_read(&values->mount.words, false, &plan.options))) return complain("%s", chr_message());
     return run_plan(&plan, values->mount.foreground, false);
 }
 
@@ -179,6 +142,7 @@ int mount_helper_run(const command_values *values, size_t count, char **operand)
 {
     (void)count;
     mount_plan plan = { .dir = operand[0], .path = operand[1] };
-    if (!chr_ok(read_words(&values->helper.words, values->helper.sloppy, &plan))) return complain("%s", chr_message());
+    if (!chr_ok(mount_words_read(&values->helper.words, values->helper.sloppy, &plan.options)))
+        return complain("%s", chr_message());
     return run_plan(&plan, false, values->helper.fake);
 }

@@ -2,15 +2,16 @@
  * created; then store, mount and server start in this order, and end in the reverse one. */
 #include "base/log.h"
 #include "cli/commands.h"
+#include "cli/mount_words.h"
 #include "cli/offline.h"
 #include "cli/precheck.h"
 #include "cli/show.h"
 #include "cli/stop.h"
-#include "fs/mount.h"
 #include "net/server.h"
 #include "net/tls.h"
 #include "net/users.h"
 
+#include <pthread.h>
 #include <stdio.h>
 
 static chr_status precheck_tls(const serve_options *o)
@@ -33,6 +34,9 @@ static chr_status precheck(const serve_options *o)
     if (chr_ok(st) && o->tls) st = precheck_tls(o);
     if (chr_ok(st)) st = precheck_store(o->dir, true);
     if (chr_ok(st) && o->mount) st = precheck_mount_point(o->mount, o->dir);
+    if (chr_ok(st)) st = mount_words_read(&o->mount_words, false, &(mount_options){ 0 });
+    if (chr_ok(st) && o->mount_words.count && !o->mount)
+        st = chr_fail(CHR_INVALID, "--mount-options are for a mount; give --mount PATH too");
     if (chr_ok(st) && o->users) {
         users *named;
         st = users_open(o->users, &named);
@@ -82,22 +86,61 @@ static void say_ready(const serve_options *o, const server *srv)
     fflush(stdout);
 }
 
+/* The mount is there before the server and after it, and its .chronos/config asks for the server's settings. */
+typedef struct config_door {
+    pthread_mutex_t mu;
+    server         *srv; /* NULL: it does not run */
+} config_door;
+
+static bool config_text(void *arg, buf *text)
+{
+    config_door *door = arg;
+    pthread_mutex_lock(&door->mu);
+    bool good = !door->srv || server_config_text(door->srv, text);
+    pthread_mutex_unlock(&door->mu);
+    return good;
+}
+
+static chr_status config_set(void *arg, slice name, slice value)
+{
+    config_door *door = arg;
+    pthread_mutex_lock(&door->mu);
+    chr_status st =
+        door->srv ? server_config_set(door->srv, name, value) : chr_fail(CHR_INVALID, "the server does not run");
+    pthread_mutex_unlock(&door->mu);
+    return st;
+}
+
+static void config_door_set(config_door *door, server *srv)
+{
+    pthread_mutex_lock(&door->mu);
+    door->srv = srv;
+    pthread_mutex_unlock(&door->mu);
+}
+
 /* Both doors, until somebody asks to stop. */
 static int serve_doors(const serve_options *o, store *s, stop *end)
 {
     mount        *m = NULL;
     server       *srv = NULL;
     int           status = EXIT_FAILED;
+    config_door   door = { PTHREAD_MUTEX_INITIALIZER, NULL };
     mount_options options = { .mount_point = o->mount,
+                              .config_text = config_text,
+                              .config_set = config_set,
+                              .config_arg = &door,
                               .on_unmounted = on_unmounted,
                               .unmounted_arg = (void *)o->mount };
+    if (!chr_ok(mount_words_read(&o->mount_words, false, &options))) return complain("%s", chr_message());
     if (o->mount && !chr_ok(mount_start(s, &options, &m))) return complain("%s", chr_message());
     if (!chr_ok(start_server(o, s, end, &srv))) {
         complain("%s", chr_message());
         goto stop_mount;
     }
+    config_door_set(&door, srv);
     say_ready(o, srv);
     log_line(LOG_INFO, "serve", "stopping", "why=%s", stop_wait(end));
+    config_door_set(&door, NULL);
     server_stop(srv);
     status = EXIT_DONE;
 stop_mount:

@@ -15,7 +15,7 @@ static void key_to_path_and_back(slice key)
         char   name[NAME_BYTES_MAX + 1];
         size_t used;
         bool   piece, piece_again;
-        place  here = { buf_slice(&back), partial };
+        place  here = { .prefix = buf_slice(&back), .partial = partial };
         if (!path_encode(here, slice_from(key, at), name, &used, &piece)) abort();
         if (strlen(name) == 0 || strlen(name) > NAME_BYTES_MAX || strchr(name, '/')) abort();
         if (!path_decode(here, name, &back, &piece_again) || piece != piece_again) abort();
@@ -53,9 +53,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!name) return 0;
     if (size) memcpy(name, data, size);
     if (!strchr(name, '/')) {
-        name_and_back((place){ chr_bytes("", 0), false }, name);
-        name_and_back((place){ chr_str("dir/"), false }, name);
-        name_and_back((place){ chr_str("dir/piece"), true }, name);
+        name_and_back((place){ .prefix = chr_bytes("", 0) }, name);
+        name_and_back((place){ .prefix = chr_str("dir/") }, name);
+        name_and_back((place){ .prefix = chr_str("dir/piece"), .partial = true }, name);
     }
     free(name);
     return 0;

@@ -24,7 +24,7 @@ assert_eq "$("$CHRONOS" get --dir "$DIR" greeting)" hello "what was written thro
 # ---- mount(8)'s helper ----
 ln -s "$CHRONOS" mount.chronos
 assert_refused "unknown mount option 'allow_others'; did you mean 'allow_other'?" ./mount.chronos data mnt -o rw,allow_others
-assert_refused "unknown mount option 'sync'; there are ro, rw and allow_other" ./mount.chronos data mnt -o sync
+assert_refused "unknown mount option 'sync'; there are ro, rw, allow_other, uid=," ./mount.chronos data mnt -o sync
 assert_refused "there is no data directory nothing" ./mount.chronos nothing mnt -o ro
 assert_status 0 ./mount.chronos data mnt -f -s -n -v -t chronos -o sync
 if is_mounted "$MNT"; then fail "mount.chronos -f mounted"; fi

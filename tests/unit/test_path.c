@@ -22,7 +22,7 @@ static void path_of_key(slice key, buf *path)
         char   name[NAME_BYTES_MAX + 1];
         size_t used;
         bool   piece;
-        place  here = { buf_slice(&prefix), partial };
+        place  here = { .prefix = buf_slice(&prefix), .partial = partial };
         assert_true(path_encode(here, slice_from(key, at), name, &used, &piece));
         assert_in_range(strlen(name), 1, NAME_BYTES_MAX);
         if (path->len) assert_true(buf_append_byte(path, '/'));
@@ -101,7 +101,7 @@ static void names_that_are_not_spelt_right_do_not_exist(void **state)
     (void)state;
     static const char *const wrong[] = { "%=abc", "%=%2e",  "%=%41",  "%=%",           "%=%2",    ".",
                                          "..",    "%=+abc", "%=-abc", "%=%2Echronosx", ".chronos" };
-    place                    root = { chr_bytes("", 0), false };
+    place                    root = { .prefix = chr_bytes("", 0) };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         buf  raw = { 0 };
         bool piece;
