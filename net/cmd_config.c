@@ -13,6 +13,7 @@ enum {
     PUBSUB_SOFT = 8 << 20,
     PUBSUB_SOFT_SECONDS = 60,
     REQUEST_TIMEOUT = 60,
+    REPLY_TIMEOUT = 60,
     SECONDS_MAX = 1 << 30
 };
 
@@ -20,6 +21,7 @@ void settings_init(settings *s, unsigned max_clients)
 {
     s->max_clients = max_clients;
     s->request_timeout = REQUEST_TIMEOUT;
+    s->reply_timeout = REPLY_TIMEOUT;
     s->pubsub_hard = PUBSUB_HARD;
     s->pubsub_soft = PUBSUB_SOFT;
     s->pubsub_soft_seconds = PUBSUB_SOFT_SECONDS;
@@ -87,6 +89,14 @@ static bool set_timeout(server *s, slice value, bool apply)
     return set_number(&s->settings.timeout, value, 0, SECONDS_MAX, apply);
 }
 
+static void get_reply_timeout(server *s, buf *text)
+{
+    buf_printf(text, "%" PRIu64, (uint64_t)s->settings.reply_timeout);
+}
+static bool set_reply_timeout(server *s, slice value, bool apply)
+{
+    return set_number(&s->settings.reply_timeout, value, 0, SECONDS_MAX, apply);
+}
 static void get_request_timeout(server *s, buf *text)
 {
     buf_printf(text, "%" PRIu64, (uint64_t)s->settings.request_timeout);
@@ -175,6 +185,7 @@ static const setting all_settings[] = {
     { "maxclients", get_max_clients, set_max_clients },
     { "notify-keyspace-events", get_notify, set_notify },
     { "port", get_port, NULL },
+    { "reply-timeout", get_reply_timeout, set_reply_timeout },
     { "request-timeout", get_request_timeout, set_request_timeout },
     { "save", get_save, NULL },
     { "timeout", get_timeout, set_timeout },

@@ -428,6 +428,7 @@ void conn_finish_job(conn *c, job *j)
     } else if (take_piece(c, j)) {
         c->job = j;
         c->parked = true;
+        c->parked_ms = c->reactor->now_ms;
         return;
     }
     job_free(j);

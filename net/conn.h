@@ -9,6 +9,7 @@
 #include "net/tls.h"
 
 #include <stdatomic.h>
+#include <sys/epoll.h>
 
 typedef struct reactor  reactor;
 typedef struct job      job;
@@ -49,8 +50,9 @@ struct conn {
     size_t      n_holds, cap_holds, first_hold;
     uint64_t    replies;
     arguments   args;
-    job        *job;    /* at a worker, or parked */
-    bool        parked; /* the job has more to say once the client has taken what was said */
+    job        *job;       /* at a worker, or parked */
+    bool        parked;    /* the job has more to say once the client has taken what was said */
+    int64_t     parked_ms; /* since when, of server_clock_ms */
     bool        dead;
     bool        is_paused;        /* a command is here, and may not begin yet */
     int64_t     request_since_ms; /* since when a request has been incomplete; 0: none is */
@@ -65,8 +67,10 @@ struct conn {
     int64_t         over_soft_ms; /* since when its unsent bytes have been over the soft limit; 0: they are not */
 };
 
-void  conn_close(conn *c);
-conn *conn_new(reactor *r, int fd, tls *with); /* `with` NULL: without TLS */
+void conn_close(conn *c);
+/* It has been sent what its socket would take, and there is more. */
+static inline bool conn_is_blocked(const conn *c) { return c->events & EPOLLOUT; }
+conn              *conn_new(reactor *r, int fd, tls *with); /* `with` NULL: without TLS */
 /* Events of epoll; 0 when an acknowledgement or a worker's answer may let it go on. May end in `dead`. */
 void conn_turn(conn *c, uint32_t events);
 /* Takes the job over, which has come back from its worker. */
