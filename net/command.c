@@ -27,7 +27,9 @@ const command command_table[] = {
       "OFF | PAUSE milliseconds [WRITE | ALL] | REPLY ON | OFF | SKIP | SETINFO attribute value | SETNAME name | "
       "UNPAUSE",
       "Asks about or changes connections." },
-    { "command", -1, 0, 0, 0, 0, cmd_command, "[COUNT | DOCS [name ...] | INFO [name ...] | LIST]",
+    { "command", -1, 0, 0, 0, 0, cmd_command,
+      "[COUNT | DOCS [name ...] | GETKEYS command [argument ...] | HELP | INFO [name ...] | LIST [FILTERBY PATTERN "
+      "pattern]]",
       "Describes the commands." },
     { "compact", 1, CMD_ADMIN | CMD_SLOW | CMD_NO_MULTI, 0, 0, 0, cmd_compact, "",
       "Compacts the whole store, and waits for it." },
@@ -156,7 +158,7 @@ const command command_table[] = {
 const size_t command_count = sizeof command_table / sizeof *command_table;
 
 /* Every request looks its command up: a hash of length and letters, upper and lower case alike, with linear probing. */
-enum { NAME_MAX_BYTES = 32, SLOTS = 1024 };
+enum { SLOTS = 1024 };
 static const command *by_name[SLOTS];
 static pthread_once_t by_name_once = PTHREAD_ONCE_INIT;
 
@@ -172,7 +174,7 @@ static void fill_by_name(void)
     assert(command_count < SLOTS / 2);
     for (size_t i = 0; i < command_count; i++) {
         size_t at = slot_of(chr_str(command_table[i].name));
-        assert(strlen(command_table[i].name) <= NAME_MAX_BYTES);
+        assert(strlen(command_table[i].name) <= COMMAND_NAME_MAX);
         while (by_name[at]) at = (at + 1) % SLOTS;
         by_name[at] = &command_table[i];
     }
@@ -180,7 +182,7 @@ static void fill_by_name(void)
 
 const command *command_find(slice name)
 {
-    if (name.len > NAME_MAX_BYTES) return NULL;
+    if (name.len > COMMAND_NAME_MAX) return NULL;
     (void)pthread_once(&by_name_once, fill_by_name);
     for (size_t at = slot_of(name); by_name[at]; at = (at + 1) % SLOTS)
         if (argument_is(name, by_name[at]->name)) return by_name[at];

@@ -29,6 +29,7 @@ struct command {
     const char *summary;
 };
 
+enum { COMMAND_NAME_MAX = 32 }; /* bytes */
 extern const command command_table[];
 extern const size_t  command_count;
 const command       *command_find(slice name); /* NULL: unknown */
