@@ -23,6 +23,7 @@ static bool fits(const conn *c, const client_filter *f)
     if (!f) return true;
     if ((f->id && (uint64_t)f->id != s->id) || (f->but_id && (uint64_t)f->but_id == s->id)) return false;
     if (f->address.data && !slice_equal(f->address, chr_str(s->address))) return false;
+    if (f->user.data && !(s->authenticated && slice_equal(f->user, chr_str(s->user)))) return false;
     return !f->type || is_subscriber(s) == (strcmp(f->type, "pubsub") == 0);
 }
 

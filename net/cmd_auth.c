@@ -1,9 +1,18 @@
 /* AUTH and ACL. There are two sets of rights: everything, and reading. */
+#include "net/clients.h"
 #include "net/server_internal.h"
 #include "net/users.h"
 
 #include <errno.h>
 #include <sys/random.h>
+
+void forget_user(session *s)
+{
+    pthread_mutex_t *mu = &conn_of(s)->reactor->mu;
+    pthread_mutex_lock(mu);
+    s->authenticated = s->read_only = false;
+    pthread_mutex_unlock(mu);
+}
 
 /* On a worker: hashing takes long. False: an error was written. */
 bool authenticate(request *r, slice name, slice password)
@@ -19,12 +28,19 @@ bool authenticate(request *r, slice name, slice password)
         reply_error(r, "WRONGPASS invalid username-password pair or user is disabled.");
         return false;
     }
-    session *s = r->session;
+    session         *s = r->session;
+    pthread_mutex_t *mu = &conn_of(s)->reactor->mu;
+    pthread_mutex_lock(mu);
     memcpy(s->user, name.data, name.len); /* a user that is known has a name that fits */
     s->user[name.len] = 0;
     s->read_only = read_only;
     s->authenticated = true;
-    return true;
+    pthread_mutex_unlock(mu);
+    /* Whoever deletes a user closes its connections afterwards; this one may have come too late for that. */
+    if (users_has(u, name)) return true;
+    forget_user(s);
+    reply_error(r, "WRONGPASS invalid username-password pair or user is disabled.");
+    return false;
 }
 
 void cmd_auth(request *r)
@@ -123,6 +139,29 @@ static void acl_setuser(request *r)
         reply_status(r, st);
 }
 
+/* With their connections; the own one only after it has got its answer. */
+static void acl_deluser(request *r)
+{
+    session *s = r->session;
+    int64_t  deleted = 0;
+    for (size_t i = 2; i < r->n; i++) {
+        slice      name = r->args[i];
+        chr_status st = r->server->users ? users_delete(r->server->users, name)
+                        : slice_equal(name, chr_str("default"))
+                            ? chr_fail(CHR_INVALID, "The 'default' user cannot be removed")
+                            : CHR_NOT_FOUND;
+        if (st == CHR_NOT_FOUND) continue;
+        if (st != CHR_OK) {
+            reply_status(r, st);
+            return;
+        }
+        deleted++;
+        (void)clients_kill(r->server, &(client_filter){ .user = name, .but_id = (int64_t)s->id });
+        if (s->authenticated && slice_equal(name, chr_str(s->user))) s->closing = true;
+    }
+    reply_integer(r, deleted);
+}
+
 enum { PASSWORD_BITS = 256, PASSWORD_BITS_MAX = 4096, BITS_A_DIGIT = 4 };
 
 static void acl_genpass(request *r)
@@ -159,9 +198,9 @@ static void acl_genpass(request *r)
 
 void cmd_acl(request *r)
 {
-    static const subcommand known[] = { { "genpass", -2 }, { "whoami", 2 },  { "list", 2 },
-                                        { "users", 2 },    { "getuser", 3 }, { "setuser", -3 } };
-    enum { GENPASS, WHOAMI, LIST, USERS, GETUSER, SETUSER, COUNT };
+    static const subcommand known[] = { { "genpass", -2 }, { "whoami", 2 },   { "list", 2 },    { "users", 2 },
+                                        { "getuser", 3 },  { "setuser", -3 }, { "deluser", -3 } };
+    enum { GENPASS, WHOAMI, LIST, USERS, GETUSER, SETUSER, DELUSER, COUNT };
     int which = find_subcommand(r, known, COUNT);
     if (which > WHOAMI && r->session->read_only) {
         reply_error(r, "NOPERM this user has no permissions to run the 'acl|%s' command", known[which].name);
@@ -174,6 +213,7 @@ void cmd_acl(request *r)
     case USERS: acl_list(r, false, chr_bytes(NULL, 0)); break;
     case GETUSER: acl_list(r, false, r->args[2]); break;
     case SETUSER: acl_setuser(r); break;
+    case DELUSER: acl_deluser(r); break;
     default: break; /* answered */
     }
 }

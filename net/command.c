@@ -4,7 +4,7 @@
 
 const command command_table[] = {
     { "acl", -2, CMD_SLOW | CMD_NO_MULTI, 0, 0, 0, cmd_acl,
-      "GENPASS [bits] | GETUSER name | LIST | SETUSER name [rule ...] | USERS | WHOAMI",
+      "DELUSER name [name ...] | GENPASS [bits] | GETUSER name | LIST | SETUSER name [rule ...] | USERS | WHOAMI",
       "Shows and changes who may do what." },
     { "append", 3, CMD_WRITE | CMD_GROWS | CMD_FAST, 1, 1, 1, cmd_append, "key value",
       "Appends to a value, and creates it if need be." },

@@ -50,6 +50,7 @@ command_fn cmd_info, cmd_command, cmd_config, cmd_compact, cmd_save, cmd_lastsav
 command_fn cmd_multi, cmd_exec, cmd_discard, cmd_watch, cmd_unwatch;
 command_fn cmd_subscribe, cmd_unsubscribe, cmd_psubscribe, cmd_punsubscribe, cmd_publish, cmd_pubsub;
 command_fn cmd_auth, cmd_acl;
+void       forget_user(session *s);
 bool       authenticate(request *r, slice name, slice password); /* of HELLO, too */
 
 #endif

@@ -29,7 +29,7 @@ typedef struct session {
     char         address[64];
     bool         mute, mute_this, mute_next; /* of CLIENT REPLY: replies are dropped */
 
-    bool authenticated, read_only; /* as `user` */
+    bool authenticated, read_only; /* as `user`; all three changed with the reactor's mu held */
     char user[64];
 
     /* For those who list connections. */

@@ -105,6 +105,36 @@ static void users_are_made_and_changed(void **state)
     redisFree(other);
 }
 
+static void who_is_deleted_is_gone(void **state)
+{
+    redisContext *c = client(*state), *eve = client(*state), *other = client(*state);
+    users        *u;
+    TALK(c, { "AUTH admin secret", "ok:OK" }, { "ACL SETUSER eve on >one", "ok:OK" });
+    TALK(eve, { "AUTH eve one", "ok:OK" }, { "PING", "ok:PONG" });
+    TALK(other, { "AUTH secret", "ok:OK" },
+         { "ACL DELUSER eve", "err:NOPERM this user has no permissions to run the 'acl|deluser' command" });
+    TALK(c, { "ACL DELUSER default", "err:ERR The 'default' user cannot be removed" },
+         { "ACL DELUSER nobody eve", "int:1" }, { "ACL DELUSER eve", "int:0" },
+         { "ACL USERS", "[str:default str:admin]" });
+    char    rest[16];
+    ssize_t got = recv(eve->fd, rest, sizeof rest, 0);
+    assert_true(got <= 0);
+    redisFree(eve);
+    eve = client(*state);
+    assert_reply(eve, "AUTH eve one", "err:WRONGPASS invalid username-password pair or user is disabled.");
+    assert_reply(other, "PING", "ok:PONG");
+    assert_int_equal(users_open(users_path, &u), CHR_OK);
+    assert_false(users_has(u, chr_str("eve")));
+    assert_true(users_has(u, chr_str("admin")));
+    users_free(u);
+    /* Who deletes itself hears of it. */
+    assert_reply(c, "ACL DELUSER admin", "int:1");
+    assert_null(redisCommand(c, "PING"));
+    redisFree(c);
+    redisFree(eve);
+    redisFree(other);
+}
+
 static void passwords_are_drawn(void **state)
 {
     redisContext *c = client(*state);
@@ -159,6 +189,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_is_done_without_a_password, setup_users, teardown),
         cmocka_unit_test_setup_teardown(a_user_who_may_only_read_only_reads, setup_users, teardown),
         cmocka_unit_test_setup_teardown(users_are_made_and_changed, setup_users, teardown),
+        cmocka_unit_test_setup_teardown(who_is_deleted_is_gone, setup_users, teardown),
         cmocka_unit_test_setup_teardown(passwords_are_drawn, setup_users, teardown),
         cmocka_unit_test_setup_teardown(files_that_will_not_do_are_refused, setup, teardown),
     };
