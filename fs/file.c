@@ -401,7 +401,8 @@ chr_status files_flush_all(mount *m)
 chr_status file_keep_contents(mount *m, node *n, buf *hidden)
 {
     hidden->len = 0;
-    if (!n->in_store || !n->opens) {
+    bool in_use = n->opens || !S_ISREG(n->meta.mode); /* the kernel opens FIFOs and the like without a word */
+    if (!n->in_store || !in_use) {
         n->in_store = false;
         return CHR_OK;
     }

@@ -1,5 +1,6 @@
 #include "net/clients.h"
 
+#include "base/log.h"
 #include "net/server_internal.h"
 
 #include <inttypes.h>
@@ -22,6 +23,7 @@ static bool fits(const conn *c, const client_filter *f)
     if (!f) return true;
     if ((f->id && (uint64_t)f->id != s->id) || (f->but_id && (uint64_t)f->but_id == s->id)) return false;
     if (f->address.data && !slice_equal(f->address, chr_str(s->address))) return false;
+    if (f->user.data && !(s->authenticated && slice_equal(f->user, chr_str(s->user)))) return false;
     return !f->type || is_subscriber(s) == (strcmp(f->type, "pubsub") == 0);
 }
 
@@ -124,11 +126,25 @@ bool clients_are_paused(server *s, const command *c)
 
 /* ---- looking after them ---- */
 
+/* A reply in pieces, of RANGE and the like, keeps an iterator, and that keeps what has been overwritten or deleted since. */
+static bool has_stopped_reading(const conn *c, int64_t now)
+{
+    int64_t        limit_s = (int64_t)c->reactor->server->settings.reply_timeout;
+    int64_t        since = atomic_load(&c->session.active_ms);
+    const command *last = atomic_load(&c->session.last_command);
+    if (!limit_s || !c->parked || !conn_is_blocked(c)) return false;
+    if (c->parked_ms > since) since = c->parked_ms;
+    if (now - since <= limit_s * 1000) return false;
+    log_line(LOG_WARN, "net", "stalled reader closed", "client=%" PRIu64 " address=%s command=%s seconds=%" PRId64,
+             c->session.id, c->session.address, last ? last->name : "", (now - since) / 1000);
+    return true;
+}
+
 static bool has_overstayed(const conn *c, int64_t now)
 {
     const settings *s = &c->reactor->server->settings;
     int64_t         idle_s = (int64_t)s->timeout, request_s = (int64_t)s->request_timeout;
-    if (atomic_load(&c->unwanted)) return true;
+    if (atomic_load(&c->unwanted) || has_stopped_reading(c, now)) return true;
     if (c->job || c->is_paused) return false;
     if (idle_s && !is_subscriber(&c->session) && !atomic_load(&c->session.monitors) &&
         now - atomic_load(&c->session.active_ms) > idle_s * 1000)

@@ -9,6 +9,7 @@ typedef struct client_filter {
     slice       address;
     const char *type; /* "normal", "pubsub" */
     int64_t     but_id;
+    slice       user; /* that was authenticated */
 } client_filter;
 
 /* One line for each connection, as CLIENT LIST has it; `only` may be NULL. */

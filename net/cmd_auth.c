@@ -1,6 +1,18 @@
 /* AUTH and ACL. There are two sets of rights: everything, and reading. */
+#include "net/clients.h"
 #include "net/server_internal.h"
 #include "net/users.h"
+
+#include <errno.h>
+#include <sys/random.h>
+
+void forget_user(session *s)
+{
+    pthread_mutex_t *mu = &conn_of(s)->reactor->mu;
+    pthread_mutex_lock(mu);
+    s->authenticated = s->read_only = false;
+    pthread_mutex_unlock(mu);
+}
 
 /* On a worker: hashing takes long. False: an error was written. */
 bool authenticate(request *r, slice name, slice password)
@@ -16,12 +28,19 @@ bool authenticate(request *r, slice name, slice password)
         reply_error(r, "WRONGPASS invalid username-password pair or user is disabled.");
         return false;
     }
-    session *s = r->session;
+    session         *s = r->session;
+    pthread_mutex_t *mu = &conn_of(s)->reactor->mu;
+    pthread_mutex_lock(mu);
     memcpy(s->user, name.data, name.len); /* a user that is known has a name that fits */
     s->user[name.len] = 0;
     s->read_only = read_only;
     s->authenticated = true;
-    return true;
+    pthread_mutex_unlock(mu);
+    /* Whoever deletes a user closes its connections afterwards; this one may have come too late for that. */
+    if (users_has(u, name)) return true;
+    forget_user(s);
+    reply_error(r, "WRONGPASS invalid username-password pair or user is disabled.");
+    return false;
 }
 
 void cmd_auth(request *r)
@@ -120,25 +139,81 @@ static void acl_setuser(request *r)
         reply_status(r, st);
 }
 
+/* With their connections; the own one only after it has got its answer. */
+static void acl_deluser(request *r)
+{
+    session *s = r->session;
+    int64_t  deleted = 0;
+    for (size_t i = 2; i < r->n; i++) {
+        slice      name = r->args[i];
+        chr_status st = r->server->users ? users_delete(r->server->users, name)
+                        : slice_equal(name, chr_str("default"))
+                            ? chr_fail(CHR_INVALID, "The 'default' user cannot be removed")
+                            : CHR_NOT_FOUND;
+        if (st == CHR_NOT_FOUND) continue;
+        if (st != CHR_OK) {
+            reply_status(r, st);
+            return;
+        }
+        deleted++;
+        (void)clients_kill(r->server, &(client_filter){ .user = name, .but_id = (int64_t)s->id });
+        if (s->authenticated && slice_equal(name, chr_str(s->user))) s->closing = true;
+    }
+    reply_integer(r, deleted);
+}
+
+enum { PASSWORD_BITS = 256, PASSWORD_BITS_MAX = 4096, BITS_A_DIGIT = 4 };
+
+static void acl_genpass(request *r)
+{
+    int64_t bits = PASSWORD_BITS;
+    uint8_t random[PASSWORD_BITS_MAX / 8];
+    char    digits[PASSWORD_BITS_MAX / BITS_A_DIGIT];
+    if (r->n > 3) {
+        reply_error(r, "ERR wrong number of arguments for 'acl|genpass' command");
+        return;
+    }
+    if (r->n == 3 && !argument_integer(r, r->args[2], &bits)) return;
+    if (bits < 1 || bits > PASSWORD_BITS_MAX) {
+        reply_error(r,
+                    "ERR ACL GENPASS argument must be the number of bits for the output password, a positive number "
+                    "up to %d",
+                    PASSWORD_BITS_MAX);
+        return;
+    }
+    size_t n = ((size_t)bits + BITS_A_DIGIT - 1) / BITS_A_DIGIT;
+    for (size_t got = 0, want = (n + 1) / 2; got < want;) { /* many bytes may come in parts */
+        ssize_t more = getrandom(random + got, want - got, 0);
+        if (more < 0 && errno != EINTR) {
+            reply_error(r, "ERR there are no random numbers to be had: %s", strerror(errno));
+            return;
+        }
+        if (more > 0) got += (size_t)more;
+    }
+    for (size_t i = 0; i < n; i++) digits[i] = "0123456789abcdef"[random[i / 2] >> (i % 2 ? 4 : 0) & 15];
+    reply_value(r, chr_bytes(digits, n));
+    explicit_bzero(random, sizeof random);
+    explicit_bzero(digits, sizeof digits);
+}
+
 void cmd_acl(request *r)
 {
-    static const subcommand known[] = { { "whoami", 2 },
-                                        { "list", 2 },
-                                        { "users", 2 },
-                                        { "getuser", 3 },
-                                        { "setuser", -3 } };
-    enum { WHOAMI, LIST, USERS, GETUSER, SETUSER, COUNT };
+    static const subcommand known[] = { { "genpass", -2 }, { "whoami", 2 },   { "list", 2 },    { "users", 2 },
+                                        { "getuser", 3 },  { "setuser", -3 }, { "deluser", -3 } };
+    enum { GENPASS, WHOAMI, LIST, USERS, GETUSER, SETUSER, DELUSER, COUNT };
     int which = find_subcommand(r, known, COUNT);
     if (which > WHOAMI && r->session->read_only) {
         reply_error(r, "NOPERM this user has no permissions to run the 'acl|%s' command", known[which].name);
         return;
     }
     switch (which) {
+    case GENPASS: acl_genpass(r); break;
     case WHOAMI: reply_value(r, chr_str(r->session->authenticated ? r->session->user : "default")); break;
     case LIST: acl_list(r, true, chr_bytes(NULL, 0)); break;
     case USERS: acl_list(r, false, chr_bytes(NULL, 0)); break;
     case GETUSER: acl_list(r, false, r->args[2]); break;
     case SETUSER: acl_setuser(r); break;
+    case DELUSER: acl_deluser(r); break;
     default: break; /* answered */
     }
 }

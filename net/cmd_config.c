@@ -17,6 +17,7 @@ enum {
     SLOW_US = 10000,
     SLOW_MAX = 128,
     TRACKING_KEYS = 1000000,
+    REPLY_TIMEOUT = 60,
 };
 
 static void set_slower_than(settings *s, int64_t us)
@@ -33,6 +34,7 @@ void settings_init(settings *s, unsigned max_clients)
     set_slower_than(s, SLOW_US);
     s->slow_max = SLOW_MAX;
     s->tracking_keys = TRACKING_KEYS;
+    s->reply_timeout = REPLY_TIMEOUT;
     s->pubsub_hard = PUBSUB_HARD;
     s->pubsub_soft = PUBSUB_SOFT;
     s->pubsub_soft_seconds = PUBSUB_SOFT_SECONDS;
@@ -100,6 +102,14 @@ static bool set_timeout(server *s, slice value, bool apply)
     return set_number(&s->settings.timeout, value, 0, SECONDS_MAX, apply);
 }
 
+static void get_reply_timeout(server *s, buf *text)
+{
+    buf_printf(text, "%" PRIu64, (uint64_t)s->settings.reply_timeout);
+}
+static bool set_reply_timeout(server *s, slice value, bool apply)
+{
+    return set_number(&s->settings.reply_timeout, value, 0, SECONDS_MAX, apply);
+}
 static void get_request_timeout(server *s, buf *text)
 {
     buf_printf(text, "%" PRIu64, (uint64_t)s->settings.request_timeout);
@@ -237,6 +247,7 @@ static const setting all_settings[] = {
     { "maxclients", get_max_clients, set_max_clients },
     { "notify-keyspace-events", get_notify, set_notify },
     { "port", get_port, NULL },
+    { "reply-timeout", get_reply_timeout, set_reply_timeout },
     { "request-timeout", get_request_timeout, set_request_timeout },
     { "save", get_save, NULL },
     { "slowlog-log-slower-than", get_slower_than, set_slower_than_text },

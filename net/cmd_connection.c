@@ -34,7 +34,7 @@ void cmd_reset(request *r)
     pubsub_leave(&r->server->pubsub, r->session);
     monitors_leave(&r->server->monitors, r->session);
     tracking_off(&r->server->tracking, r->session);
-    r->session->authenticated = r->session->read_only = false;
+    forget_user(r->session);
     r->session->resp = 2;
     r->session->mute = r->session->mute_this = r->session->mute_next = false;
     (void)client_set_name(r, chr_str(""));

@@ -1,6 +1,7 @@
 /* Commands about the server. */
 #include "net/command.h"
 
+#include "net/glob.h"
 #include "net/server_internal.h"
 
 #include <ctype.h>
@@ -65,22 +66,91 @@ static void reply_commands(request *r, bool docs)
     }
 }
 
+/* Those of a module: none. */
+static void command_list(request *r)
+{
+    bool by = r->n == 5 && argument_is(r->args[2], "filterby"), module = by && argument_is(r->args[3], "module");
+    if (by && argument_is(r->args[3], "aclcat")) {
+        reply_error(r, "ERR there are no categories of commands to filter by; use PATTERN");
+        return;
+    }
+    if (r->n != 2 && !module && !(by && argument_is(r->args[3], "pattern"))) {
+        reply_error(r, "ERR syntax error");
+        return;
+    }
+    char   pattern[COMMAND_NAME_MAX + 1] = "*"; /* names are in lower case, and any case fits */
+    size_t n = 0;
+    slice  given = by ? r->args[4] : chr_str("*");
+    bool   fits = given.len < sizeof pattern && !module;
+    for (size_t i = 0; fits && i < given.len; i++) pattern[i] = (char)tolower((unsigned char)given.data[i]);
+    slice wanted = chr_bytes(pattern, fits ? given.len : 0);
+    for (size_t i = 0; i < command_count; i++) n += glob_match(wanted, chr_str(command_table[i].name));
+    reply_array(r, n);
+    for (size_t i = 0; i < command_count; i++)
+        if (glob_match(wanted, chr_str(command_table[i].name))) reply_value(r, chr_str(command_table[i].name));
+}
+
+static void command_keys(request *r)
+{
+    const command *c = command_find(r->args[2]);
+    const slice   *args = r->args + 2;
+    size_t         n = r->n - 2, first = c ? (size_t)c->first_key : 0, last = first, step = 1;
+    bool           of_object = c && c->run == cmd_object;
+    if (!c) {
+        reply_error(r, "ERR Invalid command specified");
+        return;
+    }
+    if (first) {
+        last = c->last_key < 0 ? n - (size_t)-c->last_key : (size_t)c->last_key;
+        step = (size_t)c->key_step;
+    } else if (of_object && !argument_is(args[1], "help")) {
+        first = last = 2;
+    }
+    if (!first) {
+        reply_error(r, "ERR The command has no key arguments");
+    } else if (!arity_fits(of_object ? 3 : c->arity, n)) {
+        reply_error(r, "ERR Invalid number of arguments specified for command");
+    } else {
+        reply_array(r, (last - first) / step + 1);
+        for (size_t k = first; k <= last; k += step) reply_value(r, args[k]);
+    }
+}
+
+static void reply_command_help(request *r)
+{
+    static const char *const lines[] = {
+        "COMMAND <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "(no subcommand)",
+        "    Return details about all commands.",
+        "COUNT",
+        "    Return the total number of commands in this server.",
+        "LIST [FILTERBY PATTERN <pattern>]",
+        "    Return a list of all commands in this server, or of those that match.",
+        "INFO [<command-name> ...]",
+        "    Return details about the commands.",
+        "DOCS [<command-name> ...]",
+        "    Return documentation of the commands.",
+        "GETKEYS <full-command>",
+        "    Return the keys from a full command.",
+        "HELP",
+        "    Prints this help.",
+    };
+    reply_array(r, sizeof lines / sizeof *lines);
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) reply_text(r, lines[i]);
+}
+
 void cmd_command(request *r)
 {
-    static const subcommand known[] = { { "count", 2 }, { "docs", -2 }, { "info", -2 }, { "list", -2 } };
-    enum { COUNT_COMMANDS, DOCS, INFO, LIST, COUNT };
+    static const subcommand known[] = { { "count", 2 },    { "docs", -2 }, { "info", -2 },
+                                        { "getkeys", -4 }, { "help", 2 },  { "list", -2 } };
+    enum { COUNT_COMMANDS, DOCS, INFO, GETKEYS, HELP, LIST, COUNT };
     switch (r->n == 1 ? INFO : find_subcommand(r, known, COUNT)) {
     case COUNT_COMMANDS: reply_integer(r, (int64_t)command_count); break;
     case DOCS: reply_commands(r, true); break;
     case INFO: reply_commands(r, false); break;
-    case LIST:
-        if (r->n > 2) {
-            reply_error(r, "ERR syntax error");
-            break;
-        }
-        reply_array(r, command_count);
-        for (size_t i = 0; i < command_count; i++) reply_value(r, chr_str(command_table[i].name));
-        break;
+    case GETKEYS: command_keys(r); break;
+    case HELP: reply_command_help(r); break;
+    case LIST: command_list(r); break;
     default: break; /* answered */
     }
 }

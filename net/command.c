@@ -5,7 +5,8 @@
 
 const command command_table[] = {
     { "acl", -2, CMD_SLOW | CMD_NO_MULTI | CMD_NOT_MONITORED, 0, 0, 0, cmd_acl,
-      "GETUSER name | LIST | SETUSER name [rule ...] | USERS | WHOAMI", "Shows and changes who may do what." },
+      "DELUSER name [name ...] | GENPASS [bits] | GETUSER name | LIST | SETUSER name [rule ...] | USERS | WHOAMI",
+      "Shows and changes who may do what." },
     { "append", 3, CMD_WRITE | CMD_GROWS | CMD_FAST, 1, 1, 1, cmd_append, "key value",
       "Appends to a value, and creates it if need be." },
     { "auth", -2, CMD_SLOW | CMD_NO_MULTI | CMD_NO_AUTH, 0, 0, 0, cmd_auth, "[username] password", "Says who it is." },
@@ -31,7 +32,9 @@ const command command_table[] = {
       "[REDIRECT id] [PREFIX prefix ...] [BCAST] [OPTIN] [OPTOUT] [NOLOOP] | TRACKINGINFO | "
       "UNPAUSE",
       "Asks about or changes connections." },
-    { "command", -1, 0, 0, 0, 0, cmd_command, "[COUNT | DOCS [name ...] | INFO [name ...] | LIST]",
+    { "command", -1, 0, 0, 0, 0, cmd_command,
+      "[COUNT | DOCS [name ...] | GETKEYS command [argument ...] | HELP | INFO [name ...] | LIST [FILTERBY PATTERN "
+      "pattern]]",
       "Describes the commands." },
     { "compact", 1, CMD_ADMIN | CMD_SLOW | CMD_NO_MULTI, 0, 0, 0, cmd_compact, "",
       "Compacts the whole store, and waits for it." },
@@ -168,7 +171,7 @@ const command command_table[] = {
 const size_t command_count = sizeof command_table / sizeof *command_table;
 
 /* Every request looks its command up: a hash of length and letters, upper and lower case alike, with linear probing. */
-enum { NAME_MAX_BYTES = 32, SLOTS = 1024 };
+enum { SLOTS = 1024 };
 static const command *by_name[SLOTS];
 static char           lower[256]; /* tolower, without its calls */
 static pthread_once_t by_name_once = PTHREAD_ONCE_INIT;
@@ -186,7 +189,7 @@ static void fill_by_name(void)
     for (int i = 0; i < 256; i++) lower[i] = (char)tolower(i);
     for (size_t i = 0; i < command_count; i++) {
         size_t at = slot_of(chr_str(command_table[i].name));
-        assert(strlen(command_table[i].name) <= NAME_MAX_BYTES);
+        assert(strlen(command_table[i].name) <= COMMAND_NAME_MAX);
         while (by_name[at]) at = (at + 1) % SLOTS;
         by_name[at] = &command_table[i];
     }
@@ -201,7 +204,7 @@ static bool is_named(const command *c, slice name)
 
 const command *command_find(slice name)
 {
-    if (name.len > NAME_MAX_BYTES) return NULL;
+    if (name.len > COMMAND_NAME_MAX) return NULL;
     (void)pthread_once(&by_name_once, fill_by_name);
     for (size_t at = slot_of(name); by_name[at]; at = (at + 1) % SLOTS)
         if (is_named(by_name[at], name)) return by_name[at];

@@ -31,6 +31,7 @@ struct command {
     const char *summary;
 };
 
+enum { COMMAND_NAME_MAX = 32 }; /* bytes */
 extern const command command_table[];
 extern const size_t  command_count;
 const command       *command_find(slice name); /* NULL: unknown */
@@ -54,7 +55,8 @@ command_fn cmd_monitor, cmd_slowlog, cmd_latency, cmd_memory;
 command_fn cmd_multi, cmd_exec, cmd_discard, cmd_watch, cmd_unwatch;
 command_fn cmd_subscribe, cmd_unsubscribe, cmd_psubscribe, cmd_punsubscribe, cmd_publish, cmd_pubsub;
 command_fn cmd_auth, cmd_acl;
-bool       client_is_administration(slice subcommand);           /* of CLIENT */
+bool       client_is_administration(slice subcommand); /* of CLIENT */
+void       forget_user(session *s);
 bool       authenticate(request *r, slice name, slice password); /* of HELLO, too */
 
 #endif

@@ -85,25 +85,6 @@ void conn_free(conn *c)
     free(c);
 }
 
-static void set_held(conn *c, bool held)
-{
-    reactor *r = c->reactor;
-    if (held == c->is_held) return;
-    c->is_held = held;
-    if (held) {
-        c->held_prev = NULL;
-        c->held_next = r->held;
-        if (r->held) r->held->held_prev = c;
-        r->held = c;
-        return;
-    }
-    if (c->held_prev)
-        c->held_prev->held_next = c->held_next;
-    else
-        r->held = c->held_next;
-    if (c->held_next) c->held_next->held_prev = c->held_prev;
-}
-
 /* Nothing is published to it any more. */
 static void leave_all(conn *c)
 {
@@ -124,12 +105,12 @@ void conn_retire(conn *c)
 }
 
 /* It retires at once, or when the worker has come back. */
-static void die(conn *c)
+void conn_close(conn *c)
 {
     reactor *r = c->reactor;
     if (c->dead) return;
     c->dead = true;
-    set_held(c, false);
+    conn_set_held(c, false);
     pthread_mutex_lock(&r->mu);
     if (c->prev)
         c->prev->next = c->next;
@@ -141,154 +122,6 @@ static void die(conn *c)
     close(c->fd);
     if (!c->job || c->parked) conn_retire(c);
 }
-
-void conn_close(conn *c) { die(c); }
-
-/* ---- out ---- */
-
-/* A reply begins at offset `at` of out and depends on `seq`. */
-static bool note_reply(conn *c, size_t at, uint64_t seq)
-{
-    uint64_t replies = c->replies++;
-    if (seq <= store_ack_seq(c->reactor->server->store)) return true;
-    if (c->n_holds > c->first_hold && c->holds[c->n_holds - 1].seq >= seq) return true;
-    if (c->n_holds == c->cap_holds) {
-        size_t cap = c->cap_holds ? 2 * c->cap_holds : 16;
-        hold  *more = realloc(c->holds, cap * sizeof *more);
-        if (!more) return false;
-        c->holds = more;
-        c->cap_holds = cap;
-    }
-    c->holds[c->n_holds++] = (hold){ at, seq, replies };
-    return true;
-}
-
-/* The log has failed: what is held will never be acknowledged, so these replies become errors. */
-static void replace_held(conn *c)
-{
-    const hold *h = &c->holds[c->first_hold];
-    uint64_t    lost = c->replies - h->replies;
-    buf         error = { 0 };
-    request     r = { .session = &c->session, .out = &error };
-    (void)db_failure(store_db(c->reactor->server->store));
-    reply_error(&r, "READONLY this was not made durable, and may be gone after a restart: %s", chr_message());
-    c->out.len = h->at;
-    for (uint64_t i = 0; i < lost; i++)
-        if (!buf_append_slice(&c->out, buf_slice(&error))) break;
-    c->first_hold = c->n_holds = 0;
-    c->session.closing = true;
-    chr_buf_free(&error);
-}
-
-/* How much of out may go. */
-static size_t sendable(conn *c)
-{
-    store   *s = c->reactor->server->store;
-    uint64_t ack = store_ack_seq(s);
-    while (c->first_hold < c->n_holds && c->holds[c->first_hold].seq <= ack) c->first_hold++;
-    if (c->first_hold < c->n_holds && db_failure(store_db(s)) != CHR_OK &&
-        c->holds[c->first_hold].seq > db_ack_seq(store_db(s)))
-        replace_held(c);
-    if (c->first_hold == c->n_holds) {
-        c->first_hold = c->n_holds = 0;
-        return c->out.len;
-    }
-    return c->holds[c->first_hold].at;
-}
-
-static void compact_out(conn *c)
-{
-    if (c->out_at < c->out.len) {
-        if (c->out_at < OUT_PAUSE) return;
-        memmove(c->out.data, c->out.data + c->out_at, c->out.len - c->out_at);
-        c->out.len -= c->out_at;
-        for (size_t i = c->first_hold; i < c->n_holds; i++) c->holds[i].at -= c->out_at;
-        c->out_at = 0;
-        return;
-    }
-    c->out_at = c->out.len = c->pushed = 0;
-    if (c->out.cap > OUT_KEPT) chr_buf_free(&c->out);
-}
-
-/* Sends what may go. False: dead. */
-static bool flush(conn *c, bool *blocked)
-{
-    size_t until = sendable(c);
-    *blocked = false;
-    while (c->out_at < until) {
-        const void *data = c->out.data + c->out_at;
-        size_t      len = until - c->out_at;
-        ssize_t     n = c->tls ? tls_send(c->tls, data, len) : send(c->fd, data, len, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-            *blocked = true;
-            break;
-        }
-        if (n <= 0) {
-            die(c);
-            return false;
-        }
-        c->out_at += (size_t)n;
-        calls_add_own(&c->reactor->calls.totals[TOTAL_OUT], (uint64_t)n);
-        atomic_store_explicit(&c->session.active_ms, c->reactor->now_ms, memory_order_relaxed);
-    }
-    compact_out(c);
-    set_held(c, c->first_hold < c->n_holds);
-    if (c->out.len - c->out_at > OUT_MAX) {
-        die(c);
-        return false;
-    }
-    return true;
-}
-
-/* How much may wait for a subscriber: more for a moment than for long. */
-static bool subscriber_keeps_up(conn *c)
-{
-    const settings *s = &c->reactor->server->settings;
-    size_t          unsent = c->out.len - c->out_at;
-    if (unsent > c->pushed) unsent = c->pushed; /* long replies are no reason to close it */
-    if (atomic_load(&c->overrun) || (s->pubsub_hard && unsent > s->pubsub_hard)) return false;
-    if (!s->pubsub_soft || unsent <= s->pubsub_soft) {
-        c->over_soft_ms = 0;
-        return true;
-    }
-    int64_t now = server_clock_ms();
-    if (!c->over_soft_ms) c->over_soft_ms = now;
-    return now - c->over_soft_ms <= (int64_t)s->pubsub_soft_seconds * 1000;
-}
-
-bool conn_keeps_for_later(conn *c, delivery *d)
-{
-    if (c->dead || !c->job || !(c->job->noted || d->message->after_reply)) return false;
-    d->next = NULL;
-    if (c->kept)
-        c->kept_last->next = d;
-    else
-        c->kept = d;
-    c->kept_last = d;
-    return true;
-}
-
-static void deliver_kept(conn *c)
-{
-    for (delivery *d; !c->job && (d = c->kept);) {
-        c->kept = d->next;
-        delivery_finish(d);
-    }
-}
-
-void conn_push(conn *c, const message *m)
-{
-    request r = { .server = c->reactor->server, .session = &c->session, .out = &c->out };
-    size_t  at = c->out.len;
-    if (c->dead || c->session.closing) return;
-    m->say(&r, m);
-    if (c->out.len == at && !r.no_memory) return;
-    c->pushed += c->out.len - at;
-    if (r.no_memory || !note_reply(c, at, m->seq) || !subscriber_keeps_up(c)) die(c);
-}
-
-/* ---- in ---- */
 
 /* False: no more for now, or the end (in_end), or dead. */
 static bool receive(conn *c)
@@ -306,7 +139,7 @@ static bool receive(conn *c)
         if (room > have + TURN_BYTES) room = have + TURN_BYTES;
     }
     if (have > IN_MAX || !buf_reserve(&c->in, room)) {
-        die(c);
+        conn_close(c);
         return false;
     }
     for (;;) {
@@ -324,7 +157,7 @@ static bool receive(conn *c)
         if (n == 0)
             c->in_end = true;
         else
-            die(c);
+            conn_close(c);
         return false;
     }
 }
@@ -348,7 +181,7 @@ void conn_finish_command(conn *c, size_t at, uint64_t seq, bool no_memory)
     if (s->mute || s->mute_this) c->out.len = at;
     s->mute_this = s->mute_next;
     s->mute_next = false;
-    if (no_memory || !note_reply(c, at, seq)) die(c);
+    if (no_memory || !conn_note_reply(c, at, seq)) conn_close(c);
 }
 
 /* False: the user may not run it, and was told so. */
@@ -458,7 +291,7 @@ static bool take_piece(conn *c, job *j)
     if (first)
         conn_finish_command(c, at, j->request.seq, no_memory);
     else if (no_memory)
-        die(c);
+        conn_close(c);
     return !c->dead && !(first && mute) && j->request.rest;
 }
 
@@ -471,10 +304,11 @@ void conn_finish_job(conn *c, job *j)
     } else if (take_piece(c, j)) {
         c->job = j;
         c->parked = true;
+        c->parked_ms = c->reactor->now_ms;
         return;
     }
     job_free(j);
-    deliver_kept(c);
+    conn_deliver_kept(c);
 }
 
 /* What is parked goes on when there is room. */
@@ -488,7 +322,7 @@ static void resume_job(conn *c)
     }
     job_free(c->job);
     c->job = NULL;
-    deliver_kept(c);
+    conn_deliver_kept(c);
 }
 
 /* Parses and runs what has come. False: dead. */
@@ -514,7 +348,7 @@ static bool work_through(conn *c)
             c->in_need = used;
             if (!c->request_since_ms) c->request_since_ms = c->reactor->now_ms;
             if (line && c->in_end) { /* the last line of a script may lack its end */
-                if (!buf_append_byte(&c->in, '\n')) die(c);
+                if (!buf_append_byte(&c->in, '\n')) conn_close(c);
                 c->in_need = 0;
                 continue;
             }
@@ -532,14 +366,14 @@ static bool work_through(conn *c)
             continue;
         }
         if (p == PARSE_NO_MEMORY) {
-            die(c);
+            conn_close(c);
             break;
         }
         request r = { .session = &c->session, .out = &c->out };
         size_t  at = c->out.len;
         reply_error(&r, "ERR %s", error);
         c->session.closing = true;
-        if (!note_reply(c, at, 0)) die(c);
+        if (!conn_note_reply(c, at, 0)) conn_close(c);
     }
     tracking_actor = 0;
     return !c->dead;
@@ -552,7 +386,7 @@ static void ask_for(conn *c, uint32_t events)
     if (epoll_ctl(c->reactor->epoll_fd, EPOLL_CTL_MOD, c->fd, &e) == 0)
         c->events = events;
     else
-        die(c);
+        conn_close(c);
 }
 
 static bool wants_more(const conn *c)
@@ -564,7 +398,7 @@ void conn_read(conn *c, uint32_t events)
 {
     if (c->dead) return;
     if (events & EPOLLERR) {
-        die(c);
+        conn_close(c);
         return;
     }
     bool arrived = events & (EPOLLIN | EPOLLHUP);
@@ -577,7 +411,7 @@ void conn_turn(conn *c, uint32_t events)
     bool blocked = false;
     if (c->dead) return;
     if (events & EPOLLERR) {
-        die(c);
+        conn_close(c);
         return;
     }
     bool arrived = events & (EPOLLIN | EPOLLHUP) || (c->tls && (events & EPOLLOUT || tls_pending(c->tls)));
@@ -586,7 +420,7 @@ void conn_turn(conn *c, uint32_t events)
         if (c->dead) return;
         if (c->tls && c->in.len == c->in_at && tls_is_ready(c->tls)) c->request_since_ms = 0;
         do {
-            if (!work_through(c) || !flush(c, &blocked)) return;
+            if (!work_through(c) || !conn_flush(c, &blocked)) return;
             /* Replies that were sent may have made room for commands that are here already. */
         } while (!c->job && !c->is_paused && !blocked && !c->session.closing && c->in.len - c->in_at > 0 &&
                  c->in.len - c->in_at >= c->in_need && c->session.protocol != PROTOCOL_UNKNOWN &&
@@ -599,7 +433,7 @@ void conn_turn(conn *c, uint32_t events)
         leave_all(c); /* before the client can see the end, and others count on it */
         if (c->tls) tls_say_goodbye(c->tls);
         (void)shutdown(c->fd, SHUT_WR);
-        die(c);
+        conn_close(c);
         return;
     }
     if (!c->job && c->in_at == c->in.len && c->in.cap > 4 * IN_FIRST) {

@@ -9,6 +9,7 @@
 #include "net/tls.h"
 
 #include <stdatomic.h>
+#include <sys/epoll.h>
 
 typedef struct reactor  reactor;
 typedef struct job      job;
@@ -50,8 +51,9 @@ struct conn {
     size_t      n_holds, cap_holds, first_hold;
     uint64_t    replies;
     arguments   args;
-    job        *job;    /* at a worker, or parked */
-    bool        parked; /* the job has more to say once the client has taken what was said */
+    job        *job;       /* at a worker, or parked */
+    bool        parked;    /* the job has more to say once the client has taken what was said */
+    int64_t     parked_ms; /* since when, of server_clock_ms */
     bool        dead;
     bool        is_paused;        /* a command is here, and may not begin yet */
     int64_t     request_since_ms; /* since when a request has been incomplete; 0: none is */
@@ -67,8 +69,10 @@ struct conn {
     int64_t         over_soft_ms; /* since when its unsent bytes have been over the soft limit; 0: they are not */
 };
 
-void  conn_close(conn *c);
-conn *conn_new(reactor *r, int fd, tls *with); /* `with` NULL: without TLS */
+void conn_close(conn *c);
+/* It has been sent what its socket would take, and there is more. */
+static inline bool conn_is_blocked(const conn *c) { return c->events & EPOLLOUT; }
+conn              *conn_new(reactor *r, int fd, tls *with); /* `with` NULL: without TLS */
 /* Events of epoll; 0 when an acknowledgement or a worker's answer may let it go on. May end in `dead`. */
 void conn_turn(conn *c, uint32_t events);
 /* The first half of that, without TLS: commands are run and nothing is sent. */
@@ -83,10 +87,15 @@ bool conn_takes_more(const conn *c); /* commands, as long as the client takes th
 /* Takes the job over, which has come back from its worker. */
 void conn_finish_job(conn *c, job *j);
 /* True: a reply is half said, or to come first, so the message is kept, and delivered after it. */
-bool                conn_keeps_for_later(conn *c, delivery *d);
-void                conn_push(conn *c, const message *m); /* the connection then wants a turn */
-void                conn_retire(conn *c); /* out of the list of the reactor and without a job; bury frees it */
-void                conn_free(conn *c);
+bool conn_keeps_for_later(conn *c, delivery *d);
+void conn_push(conn *c, const message *m); /* the connection then wants a turn */
+void conn_deliver_kept(conn *c);           /* what was kept, unless it has to wait on */
+/* A reply begins at offset `at` of out, and depends on `seq`. False: no memory. */
+bool conn_note_reply(conn *c, size_t at, uint64_t seq);
+bool conn_flush(conn *c, bool *blocked); /* sends what may go; false: dead */
+void conn_set_held(conn *c, bool held);  /* in the reactor's list of those that wait for an acknowledgement */
+void conn_retire(conn *c);               /* out of the list of the reactor and without a job; bury frees it */
+void conn_free(conn *c);
 static inline conn *conn_of(session *s) { return (conn *)((char *)s - offsetof(conn, session)); }
 
 #endif

@@ -1,12 +1,13 @@
 /* Notifications of changed keys: a watcher of the store publishes every change, from whichever door it comes. It knows
- * that a key was written or deleted, not by which command, so there are two events: set and del. */
+ * that a key was written or deleted; commands of the table below say what their changes are called, others set and del. */
+#include "net/command.h"
 #include "net/pubsub.h"
 
 enum {
     NOTIFY_KEYSPACE = 1,
     NOTIFY_KEYEVENT = 2,
-    NOTIFY_GENERIC = 4, /* del */
-    NOTIFY_STRING = 8,  /* set */
+    NOTIFY_GENERIC = 4,
+    NOTIFY_STRING = 8,
 };
 
 static const char letters[] = "KEg$lshzxetdmn"; /* each is the next bit */
@@ -37,6 +38,41 @@ void notify_format(unsigned flags, buf *text)
         if (flags & 1u << i && !(whole && all & 1u << i)) buf_append_byte(text, (uint8_t)letters[i]);
 }
 
+typedef struct events {
+    command_fn *run;
+    unsigned    class_of_put;
+    const char *put, *deleted;
+} events;
+
+static const events plain = { NULL, NOTIFY_STRING, "set", "del" };
+static const events named[] = {
+    { cmd_append, NOTIFY_STRING, "append", "del" },
+    { cmd_bitfield, NOTIFY_STRING, "setbit", "del" },
+    { cmd_copy, NOTIFY_GENERIC, "copy_to", "del" },
+    { cmd_decr, NOTIFY_STRING, "incrby", "del" }, /* as Redis has it */
+    { cmd_decrby, NOTIFY_STRING, "incrby", "del" },
+    { cmd_expire, NOTIFY_GENERIC, "expire", "del" },
+    { cmd_expireat, NOTIFY_GENERIC, "expire", "del" },
+    { cmd_incr, NOTIFY_STRING, "incrby", "del" },
+    { cmd_incrby, NOTIFY_STRING, "incrby", "del" },
+    { cmd_incrbyfloat, NOTIFY_STRING, "incrbyfloat", "del" },
+    { cmd_persist, NOTIFY_GENERIC, "persist", "del" },
+    { cmd_pexpire, NOTIFY_GENERIC, "expire", "del" },
+    { cmd_pexpireat, NOTIFY_GENERIC, "expire", "del" },
+    { cmd_rename, NOTIFY_GENERIC, "rename_to", "rename_from" },
+    { cmd_renamenx, NOTIFY_GENERIC, "rename_to", "rename_from" },
+    { cmd_restore, NOTIFY_GENERIC, "restore", "del" },
+    { cmd_setbit, NOTIFY_STRING, "setbit", "del" },
+    { cmd_setrange, NOTIFY_STRING, "setrange", "del" },
+};
+
+const void *notify_events_of(const command *c)
+{
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++)
+        if (named[i].run == c->run) return &named[i];
+    return NULL;
+}
+
 static void publish(pubsub *p, const char *prefix, slice subject, slice payload, uint64_t seq)
 {
     buf channel = { 0 };
@@ -47,11 +83,12 @@ static void publish(pubsub *p, const char *prefix, slice subject, slice payload,
 
 static bool on_change(void *arg, const change *c)
 {
-    pubsub  *p = arg;
-    unsigned flags = atomic_load(&p->notify);
-    bool     put = c->kind == CHANGE_PUT;
-    slice    event = chr_str(put ? "set" : "del");
-    if (c->space != OBJECT_KEY || c->kind == CHANGE_RANGE || !(flags & (put ? NOTIFY_STRING : NOTIFY_GENERIC)))
+    pubsub       *p = arg;
+    const events *of = c->cause ? c->cause : &plain;
+    unsigned      flags = atomic_load(&p->notify);
+    bool          put = c->kind == CHANGE_PUT;
+    slice         event = chr_str(put ? of->put : of->deleted);
+    if (c->space != OBJECT_KEY || c->kind == CHANGE_RANGE || !(flags & (put ? of->class_of_put : NOTIFY_GENERIC)))
         return false;
     if (!atomic_load(&p->counts[TOPIC_CHANNEL]) && !atomic_load(&p->counts[TOPIC_PATTERN])) return false;
     if (flags & NOTIFY_KEYSPACE) publish(p, "__keyspace@0__:", c->key, event, c->seq);

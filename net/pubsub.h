@@ -44,6 +44,8 @@ size_t pubsub_subscribers(pubsub *p, slice channel);
 /* notify-keyspace-events: the characters of Redis. False: there is an unknown one among them. */
 bool notify_parse(slice text, unsigned *flags);
 void notify_format(unsigned flags, buf *text);
+/* What its changes are called, for txn_set_cause; NULL: set and del. */
+const void *notify_events_of(const command *c);
 /* On a worker: it waits for every transaction. */
 chr_status notify_set(pubsub *p, unsigned flags);
 

@@ -1,6 +1,7 @@
 #include "net/request.h"
 
 #include "net/calls.h"
+#include "net/server_internal.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -213,6 +214,8 @@ txn *request_begin(request *r, const slice *keys, size_t n)
 bool request_end(request *r, txn *t, chr_status st)
 {
     uint64_t seq = 0;
+    if (atomic_load_explicit(&r->server->pubsub.notify, memory_order_relaxed))
+        txn_set_cause(t, notify_events_of(r->command));
     if (st == CHR_OK && !r->deferred)
         st = txn_commit(t, &seq);
     else

@@ -30,7 +30,7 @@ typedef struct session {
     bool         mute, mute_this, mute_next; /* of CLIENT REPLY: replies are dropped */
 
     bool caching;                  /* CLIENT CACHING YES or NO came before this command */
-    bool authenticated, read_only; /* as `user` */
+    bool authenticated, read_only; /* as `user`; all three changed with the reactor's mu held */
     char user[64];
 
     /* For those who list connections. */

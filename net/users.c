@@ -215,6 +215,39 @@ chr_status users_set(users *u, slice name, const user_change *change)
     return st;
 }
 
+bool users_has(users *u, slice name)
+{
+    pthread_mutex_lock(&u->mu);
+    bool has = find(u, name) != NULL;
+    pthread_mutex_unlock(&u->mu);
+    return has;
+}
+
+chr_status users_delete(users *u, slice name)
+{
+    if (slice_equal(name, chr_str("default"))) return chr_fail(CHR_INVALID, "The 'default' user cannot be removed");
+    pthread_mutex_lock(&u->mu);
+    user      *found = find(u, name);
+    chr_status st = !found      ? CHR_NOT_FOUND
+                    : u->n == 1 ? chr_fail(CHR_INVALID, "The last user cannot be removed: nobody could use the server")
+                                : CHR_OK;
+    if (chr_ok(st)) {
+        user   gone = *found;
+        size_t behind = u->n - 1 - (size_t)(found - u->at);
+        memmove(found, found + 1, behind * sizeof *found);
+        u->n--;
+        st = write_file(u);
+        if (!chr_ok(st)) {
+            memmove(found + 1, found, behind * sizeof *found);
+            *found = gone;
+            u->n++;
+        }
+        explicit_bzero(&gone, sizeof gone);
+    }
+    pthread_mutex_unlock(&u->mu);
+    return st;
+}
+
 void users_each(users *u, user_fn *fn, void *arg)
 {
     pthread_mutex_lock(&u->mu);

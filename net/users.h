@@ -24,6 +24,10 @@ typedef struct user_change {
 /* Makes the user if there is none, and writes the file. */
 chr_status users_set(users *u, slice name, const user_change *change);
 
+bool users_has(users *u, slice name);
+/* And writes the file. CHR_NOT_FOUND, without a message: there is none; CHR_INVALID: `default`, or the last one. */
+chr_status users_delete(users *u, slice name);
+
 typedef void user_fn(void *arg, const char *name, bool on, bool read_only);
 void         users_each(users *u, user_fn *fn, void *arg); /* in the order of the file; `fn` may call nothing here */
 

@@ -259,7 +259,7 @@ void txn_give_back(txn *t)
     free(t->ahead);
     t->ahead = NULL;
     t->ahead_count = t->big_changes = 0;
-    t->origin = NULL;
+    t->origin = t->cause = NULL;
     t->held = (stripe_set){ 0 };
     t->stripe_count = 0;
     t->seen = 0;

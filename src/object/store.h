@@ -94,6 +94,8 @@ uint64_t           store_iter_seq(const store_iter *it);
 txn *txn_begin(store *s, const slice *keys, size_t n);
 /* Whose change it is, so that a watcher does not hear of its own. */
 void txn_set_origin(txn *t, const void *origin);
+/* By what it is changed, for the watchers. Not of a step, which is told of as a part of its transaction. */
+void txn_set_cause(txn *t, const void *cause);
 /* As store_get / store_read / store_stat, seeing this transaction's own changes. */
 chr_status txn_get(txn *t, slice key, buf *value, object_meta *meta);
 chr_status txn_read(txn *t, slice key, uint64_t offset, void *to, size_t len, size_t *got, object_meta *meta);
@@ -159,6 +161,7 @@ typedef struct change {
     slice        end;
     uint64_t     seq;
     const void  *origin; /* of txn_set_origin */
+    const void  *cause;  /* of txn_set_cause, or NULL */
 } change;
 typedef struct store_watch store_watch;
 /* Called after the change is visible, in commit order for each key, with its stripe locked: it must be quick, must not

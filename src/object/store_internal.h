@@ -51,7 +51,7 @@ void snapshot_release(store_snapshot *snapshot);
 
 struct txn {
     store      *s;
-    const void *origin;
+    const void *origin, *cause;
     stripe_set  held;
     uint32_t    stripe_count; /* held; STRIPES: all, and `held` is not filled in */
     uint32_t    stripe;       /* if it is one */

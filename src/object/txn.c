@@ -32,6 +32,10 @@ txn *txn_begin(store *s, const slice *keys, size_t n)
 }
 
 void txn_set_origin(txn *t, const void *origin) { t->origin = origin; }
+void txn_set_cause(txn *t, const void *cause)
+{
+    if (t != txn_entered) t->cause = cause;
+}
 
 static void finish(txn *t)
 {
@@ -85,7 +89,7 @@ static void tell_ranges(txn *t, uint64_t seq)
     reader r = reader_of(buf_slice(&t->ranges));
     while (reader_left(&r)) {
         const slice none = chr_bytes(NULL, 0);
-        change      told = { .kind = CHANGE_RANGE, .seq = seq, .origin = t->origin };
+        change      told = { .kind = CHANGE_RANGE, .seq = seq, .origin = t->origin, .cause = t->cause };
         told.space = (object_space)read_u8(&r);
         told.key = read_u8(&r) ? read_sized(&r) : none;
         told.end = read_u8(&r) ? read_sized(&r) : none;
@@ -109,6 +113,7 @@ static void tell_watchers(txn *t, uint64_t seq)
             .end = chr_bytes(NULL, 0),
             .seq = seq,
             .origin = t->origin,
+            .cause = t->cause,
         };
         watches_tell(&t->s->watching, &told);
     }

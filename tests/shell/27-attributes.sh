@@ -118,6 +118,13 @@ assert os.getxattr("dir", "user.d") == b"of a directory" and "user.d" in os.list
 with open("t") as f:
     os.unlink("t")
     assert os.getxattr(f.fileno(), "user.a") == b"12345"
+for gone in (lambda: os.unlink("pipe"), lambda: os.rename("instead", "pipe")):    # whom the kernel opens by itself
+    os.mkfifo("pipe"), os.setxattr("pipe", "security.p", b"p"), os.close(os.open("instead", os.O_CREAT))
+    pipe = os.open("pipe", os.O_RDONLY | os.O_NONBLOCK)
+    gone()
+    assert os.getxattr(pipe, "security.p") == b"p" and stat.S_ISFIFO(os.fstat(pipe).st_mode)
+    os.close(pipe)
+os.unlink("pipe")
 fresh = os.open("fresh", os.O_CREAT | os.O_RDWR)
 os.setxattr(fresh, "user.a", b"before close")
 os.close(fresh)

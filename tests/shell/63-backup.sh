@@ -21,6 +21,16 @@ dump() { chr ls --dir "$1" --long | md5sum; }
 copied() { sed -n 's/.* \([0-9]*\) copied$/\1/p' <<<"$1"; }
 kept() { sed -n 's/.* \([0-9]*\) kept.*/\1/p' <<<"$1"; }
 linked() { sed -n 's/.* \([0-9]*\) linked.*/\1/p' <<<"$1"; }
+flip() {   # FILE OFFSET: one byte there becomes another
+    python - "$@" <<'END_PYTHON'
+import sys
+with open(sys.argv[1], "r+b") as file:
+    file.seek(int(sys.argv[2]))
+    byte = file.read(1)[0]
+    file.seek(int(sys.argv[2]))
+    file.write(bytes([byte ^ 0x10]))
+END_PYTHON
+}
 one_table() { find "$1" -name '*.sst' | sort | head -n 1; }
 
 # A running server, onto the same file system: links, and nothing of the checkpoint stays behind.
@@ -53,7 +63,7 @@ assert_eq "$(chr ls --dir "$other/b" | wc -l)" 3501
 
 # A table of the same number and size with other bytes is copied again: here it is damaged in the backup.
 table=$(one_table "$other/b")
-printf X | dd of="$table" bs=1 seek=5000 conv=notrunc status=none
+flip "$table" 5000
 assert_status 1 "$CHRONOS" check "$other/b"
 said=$(backup "$other/b")
 [ "$(copied "$said")" -ge 1 ] || fail "a damaged table was kept: $said"
@@ -108,7 +118,7 @@ backup "$other/b" >/dev/null
 blob=$(find "$other/b" -name '*.blob' | sort | head -n 1)
 [ -n "$blob" ] || fail "no file of big values is in the backup"
 chr get --dir "$other/b" big | cmp - "$TMP/big" || fail "the big value is not as it was"
-printf damaged! | dd of="$blob" bs=1 seek=5000 conv=notrunc status=none
+flip "$blob" 5000
 assert_status 1 "$CHRONOS" check "$other/b"
 said=$(backup "$other/b")
 [ "$(copied "$said")" -ge 1 ] || fail "a damaged file of big values was kept: $said"
@@ -168,7 +178,7 @@ assert_eq "$(chr get --dir "$TMP/b3" greeting)" last
 was=$(dump "$TMP/b3")
 chr backup "$DIR" "$other/b" >/dev/null
 table=$(basename "$(one_table "$other/b")")
-printf X | dd of="$DIR/$table" bs=1 seek=5000 conv=notrunc status=none
+flip "$DIR/$table" 5000
 for dest in "$other/b" "$TMP/new"; do
     assert_status 2 "$CHRONOS" backup "$DIR" "$dest"
     assert_contains "$ERR" "$table" "what is said of a damaged store"
@@ -177,6 +187,6 @@ done
 assert_eq "$(dump "$other/b")" "$was" "the backup on another disk after damage to the store"
 assert_status 0 "$CHRONOS" check "$other/b"
 [ ! -e "$TMP/new" ] || fail "there is a backup of a damaged store"
-printf X | dd of="$other/b/$table" bs=1 seek=5000 conv=notrunc status=none
+flip "$other/b/$table" 5000
 assert_status 2 "$CHRONOS" restore "$other/b" "$TMP/new"
 [ ! -e "$TMP/new" ] && [ ! -e "$TMP/new.partial" ] || fail "a damaged backup was restored"

@@ -107,6 +107,50 @@ static void changes_from_every_door_are_notified(void **state)
     redisFree(sub);
 }
 
+/* As Redis names them; in a transaction, and of other doors, they are set and del. */
+static void changes_have_the_names_of_redis(void **state)
+{
+    redisContext *c = client(*state), *sub = client(*state);
+    assert_reply(c, "CONFIG SET notify-keyspace-events KA", "ok:OK");
+    assert_reply(sub, "PSUBSCRIBE *", "[str:psubscribe str:* int:1]");
+    static const struct {
+        const char *command, *answer, *events[3];
+    } steps[] = {
+        { "SET k 1", "ok:OK", { "k:set" } },
+        { "APPEND k 2", "int:2", { "k:append" } },
+        { "SETRANGE k 0 3", "int:2", { "k:setrange" } },
+        { "INCR k", "int:33", { "k:incrby" } },
+        { "DECRBY k 3", "int:30", { "k:incrby" } },
+        { "INCRBYFLOAT k 1", "str:31", { "k:incrbyfloat" } },
+        { "SETBIT k 7 1", "int:1", { NULL } },
+        { "SETBIT k 6 0", "int:1", { "k:setbit" } },
+        { "EXPIRE k 100", "int:1", { "k:expire" } },
+        { "EXPIRE k 100 NX", "int:0", { NULL } },
+        { "PERSIST k", "int:1", { "k:persist" } },
+        { "COPY k l", "int:1", { "l:copy_to" } },
+        { "RENAME k m", "ok:OK", { "k:rename_from", "m:rename_to" } },
+        { "EXPIRE m -1", "int:1", { "m:del" } },
+        { "MULTI", "ok:OK", { NULL } },
+        { "APPEND l x", "ok:QUEUED", { NULL } },
+        { "EXEC", "[int:3]", { "l:set" } },
+        { "GETDEL l", "str:11x", { "l:del" } },
+    };
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        assert_reply(c, steps[i].command, steps[i].answer);
+        for (size_t j = 0; steps[i].events[j]; j++) {
+            char        wanted[200];
+            const char *event = steps[i].events[j];
+            snprintf(wanted, sizeof wanted, "[str:pmessage str:* str:__keyspace@0__:%.1s str:%s]", event, event + 2);
+            assert_next(sub, wanted);
+        }
+    }
+    assert_reply(c, "CONFIG SET notify-keyspace-events Kg", "ok:OK");
+    TALK(c, { "SET k v", "ok:OK" }, { "APPEND k w", "int:2" }, { "EXPIRE k 100", "int:1" });
+    assert_next(sub, "[str:pmessage str:* str:__keyspace@0__:k str:expire]");
+    redisFree(c);
+    redisFree(sub);
+}
+
 enum { PUBLISHERS = 3, MESSAGES = 2000 };
 
 static void *publish_many(void *arg)
@@ -175,6 +219,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_subscriber_that_goes_is_forgotten, setup, teardown),
         cmocka_unit_test_setup_teardown(pushes_come_between_replies, setup, teardown),
         cmocka_unit_test_setup_teardown(changes_from_every_door_are_notified, setup, teardown),
+        cmocka_unit_test_setup_teardown(changes_have_the_names_of_redis, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_is_lost_between_many, setup, teardown),
         cmocka_unit_test_setup_teardown(a_subscriber_that_does_not_read_is_closed, setup, teardown),
     };

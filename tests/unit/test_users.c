@@ -105,6 +105,59 @@ static void users_are_made_and_changed(void **state)
     redisFree(other);
 }
 
+static void who_is_deleted_is_gone(void **state)
+{
+    redisContext *c = client(*state), *eve = client(*state), *other = client(*state);
+    users        *u;
+    TALK(c, { "AUTH admin secret", "ok:OK" }, { "ACL SETUSER eve on >one", "ok:OK" });
+    TALK(eve, { "AUTH eve one", "ok:OK" }, { "PING", "ok:PONG" });
+    TALK(other, { "AUTH secret", "ok:OK" },
+         { "ACL DELUSER eve", "err:NOPERM this user has no permissions to run the 'acl|deluser' command" });
+    TALK(c, { "ACL DELUSER default", "err:ERR The 'default' user cannot be removed" },
+         { "ACL DELUSER nobody eve", "int:1" }, { "ACL DELUSER eve", "int:0" },
+         { "ACL USERS", "[str:default str:admin]" });
+    char    rest[16];
+    ssize_t got = recv(eve->fd, rest, sizeof rest, 0);
+    assert_true(got <= 0);
+    redisFree(eve);
+    eve = client(*state);
+    assert_reply(eve, "AUTH eve one", "err:WRONGPASS invalid username-password pair or user is disabled.");
+    assert_reply(other, "PING", "ok:PONG");
+    assert_int_equal(users_open(users_path, &u), CHR_OK);
+    assert_false(users_has(u, chr_str("eve")));
+    assert_true(users_has(u, chr_str("admin")));
+    users_free(u);
+    /* Who deletes itself hears of it. */
+    assert_reply(c, "ACL DELUSER admin", "int:1");
+    assert_null(redisCommand(c, "PING"));
+    redisFree(c);
+    redisFree(eve);
+    redisFree(other);
+}
+
+static void passwords_are_drawn(void **state)
+{
+    redisContext *c = client(*state);
+    const char *limits = "err:ERR ACL GENPASS argument must be the number of bits for the output password, a positive "
+                         "number up to 4096";
+    static const struct {
+        const char *command;
+        size_t      digits;
+    } asked[] = { { "ACL GENPASS", 64 }, { "ACL GENPASS 1", 1 }, { "ACL GENPASS 5", 2 }, { "ACL GENPASS 4096", 1024 } };
+    TALK(c, { "AUTH secret", "ok:OK" }, { "ACL GENPASS 0", limits }, { "ACL GENPASS 4097", limits },
+         { "ACL GENPASS x", "err:ERR value is not an integer or out of range" });
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        redisReply *r = redisCommand(c, asked[i].command), *other = redisCommand(c, asked[i].command);
+        assert_int_equal(r->type, REDIS_REPLY_STRING);
+        assert_int_equal(r->len, asked[i].digits);
+        assert_int_equal(strspn(r->str, "0123456789abcdef"), asked[i].digits);
+        if (asked[i].digits >= 64) assert_string_not_equal(r->str, other->str);
+        freeReplyObject(r);
+        freeReplyObject(other);
+    }
+    redisFree(c);
+}
+
 static void files_that_will_not_do_are_refused(void **state)
 {
     const fixture *f = *state;
@@ -136,6 +189,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_is_done_without_a_password, setup_users, teardown),
         cmocka_unit_test_setup_teardown(a_user_who_may_only_read_only_reads, setup_users, teardown),
         cmocka_unit_test_setup_teardown(users_are_made_and_changed, setup_users, teardown),
+        cmocka_unit_test_setup_teardown(who_is_deleted_is_gone, setup_users, teardown),
+        cmocka_unit_test_setup_teardown(passwords_are_drawn, setup_users, teardown),
         cmocka_unit_test_setup_teardown(files_that_will_not_do_are_refused, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
