@@ -18,11 +18,12 @@ typedef struct control_file {
     mode_t      permissions;
     bool (*text)(mount *m, buf *text);             /* NULL: the log */
     int (*set)(mount *m, slice name, slice value); /* of a line that was written; an errno */
+    bool near_only;                                /* a server is not asked for it */
 } control_file;
 
 /* ---- stats and metrics ---- */
 
-static bool stats_text(mount *m, buf *text) { return chr_property(m->store, "stats", text) == CHR_OK; }
+static bool stats_text(mount *m, buf *text) { return fs_stats_text(m, text) == CHR_OK; }
 
 typedef struct metric {
     const char *name, *type, *help;
@@ -90,6 +91,7 @@ static bool config_text(mount *m, buf *text)
                    m->mount_point, o->read_only ? "yes" : "no", o->allow_other ? "yes" : "no",
                    o->strict ? "strict" : "auto", (int)o->prefix.len, o->prefix.data ? o->prefix.data : "");
     if (good && o->config_text) return o->config_text(o->config_arg, text);
+    if (good && m->remote) return buf_printf(text, "server %s\n", remote_address(m->remote));
     return good && buf_printf(text, "dir %s\n", db_dir(store_db(m->store)));
 }
 
@@ -106,8 +108,7 @@ static bool compact_text(mount *m, buf *text) { return buf_printf(text, "%d\n", 
 static void *compact_main(void *arg)
 {
     mount *m = arg;
-    if (chr_compact(m->store) != CHR_OK)
-        log_line(LOG_ERROR, "fs", "a compaction failed", "reason=\"%s\"", chr_message());
+    if (fs_compact(m) != CHR_OK) log_line(LOG_ERROR, "fs", "a compaction failed", "reason=\"%s\"", chr_message());
     atomic_store(&m->compacting, false);
     return NULL;
 }
@@ -139,15 +140,13 @@ void control_end(mount *m)
 
 /* The log tells names in directories that not everybody may look into. */
 static const control_file files[] = {
-    { "compact", 0644, compact_text, compact_set },
-    { "config", 0644, config_text, config_set },
-    { "log", 0400, NULL, NULL },
-    { "metrics", 0444, metrics_text, NULL },
-    { "stats", 0444, stats_text, NULL },
+    { "compact", 0644, compact_text, compact_set, false },
+    { "config", 0644, config_text, config_set, false },
+    { "log", 0400, NULL, NULL, true },
+    { "metrics", 0444, metrics_text, NULL, true },
+    { "stats", 0444, stats_text, NULL, false },
 };
 enum { FILES = sizeof files / sizeof *files };
-
-const char *control_name(size_t i) { return i < FILES ? files[i].name : NULL; }
 
 static const control_file *find(const char *name)
 {
@@ -155,7 +154,21 @@ static const control_file *find(const char *name)
         if (strcmp(files[i].name, name) == 0) return &files[i];
     return NULL;
 }
-bool control_exists(const char *name) { return find(name) != NULL; }
+
+static bool is_offered(const mount *m, const control_file *f) { return !m->remote || !f->near_only; }
+
+const char *control_name(const mount *m, size_t i)
+{
+    for (const control_file *f = files; f < files + FILES; f++)
+        if (is_offered(m, f) && i-- == 0) return f->name;
+    return NULL;
+}
+
+bool control_exists(const mount *m, const char *name)
+{
+    const control_file *f = find(name);
+    return f && is_offered(m, f);
+}
 
 void control_meta(mount *m, const node *n, object_meta *meta)
 {

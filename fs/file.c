@@ -11,7 +11,7 @@ static chr_status load_device(mount *m, node *n)
     char       text[32];
     size_t     got = 0;
     unsigned   numbers[2] = { 0, 0 };
-    chr_status st = store_read(m->store, NULL, buf_slice(&n->key), 0, text, sizeof text - 1, &got, NULL, NULL);
+    chr_status st = fs_read(m, buf_slice(&n->key), 0, text, sizeof text - 1, &got);
     text[got] = 0;
     char *colon = strchr(text, ':');
     numbers[0] = (unsigned)strtoul(text, NULL, 10);
@@ -23,7 +23,7 @@ static chr_status load_device(mount *m, node *n)
 chr_status file_load(mount *m, node *n)
 {
     if (n->dirty) return CHR_OK;
-    chr_status st = store_stat(m->store, NULL, OBJECT_KEY, buf_slice(&n->key), &n->meta, NULL);
+    chr_status st = fs_stat(m, OBJECT_KEY, buf_slice(&n->key), &n->meta);
     n->loaded = st == CHR_OK;
     n->in_store = st == CHR_OK;
     if (st == CHR_NOT_FOUND) n->meta.size = n->meta.expire_ms = 0;
@@ -191,8 +191,7 @@ chr_status file_read(mount *m, node *n, uint64_t offset, char *to, size_t len, s
     if (n->in_store && offset < n->base) {
         size_t want = n->base - offset < len ? (size_t)(n->base - offset) : len;
         /* What a clean file holds is the store's to say, all of it as of one moment. */
-        chr_status st =
-            store_read(m->store, NULL, buf_slice(&n->key), offset, to, n->dirty ? want : len, &from_store, NULL, NULL);
+        chr_status st = fs_read(m, buf_slice(&n->key), offset, to, n->dirty ? want : len, &from_store);
         if (st != CHR_OK && st != CHR_NOT_FOUND) return st;
         if (st == CHR_NOT_FOUND) from_store = 0;
         if (!n->dirty) {
@@ -211,13 +210,13 @@ chr_status file_read(mount *m, node *n, uint64_t offset, char *to, size_t len, s
     return CHR_OK;
 }
 
-static void touch(mount *m, node *n) { n->meta.mtime_ns = n->meta.ctime_ns = store_now_ns(m->store); }
+static void touch(mount *m, node *n) { n->meta.mtime_ns = n->meta.ctime_ns = fs_now_ns(m); }
 
 /* A key that the mount does not show, for what is unlinked and still open. */
 static chr_status name_hidden(mount *m, buf *key)
 {
     key->len = 0;
-    bool fits = buf_printf(key, "%s%llu", UNLINKED_PREFIX, (unsigned long long)++m->next_unlinked);
+    bool fits = buf_printf(key, "%s%llu", m->unlinked_prefix, (unsigned long long)++m->next_unlinked);
     return fits ? CHR_OK : chr_nomem();
 }
 
@@ -271,14 +270,13 @@ static chr_status punch_stored(mount *m, node *n, uint64_t offset, uint64_t len)
     slice      key = buf_slice(&n->key);
     chr_status st = file_flush(m, n);
     if (st != CHR_OK) return st;
-    txn *t = txn_begin(m->store, &key, 1);
+    fs_txn *t = fs_txn_begin(m, &key, 1);
     if (!t) return CHR_NO_MEMORY;
-    txn_set_origin(t, m);
-    st = txn_punch(t, key, offset, len);
+    st = fs_txn_punch(t, key, offset, len);
     if (st == CHR_OK)
-        st = fs_commit(m, t);
+        st = fs_commit(t);
     else
-        txn_abort(t);
+        fs_txn_abort(t);
     return st == CHR_OK ? file_load(m, n) : st;
 }
 
@@ -301,7 +299,7 @@ chr_status file_data(mount *m, node *n, uint64_t offset, uint64_t *start, uint64
     if (st != CHR_OK || offset >= n->meta.size) return st;
     uint64_t base = n->base < n->meta.size ? n->base : n->meta.size;
     if (n->in_store && offset < base) {
-        st = store_data(m->store, buf_slice(&n->key), offset, start, end);
+        st = fs_data(m, buf_slice(&n->key), offset, start, end);
         if (st != CHR_OK) return st;
         if (*end > base) *end = base;
         if (*start >= base) *start = *end = n->meta.size;
@@ -315,27 +313,27 @@ chr_status file_data(mount *m, node *n, uint64_t offset, uint64_t *start, uint64
 
 /* ---- to the store ---- */
 
-static chr_status stage(txn *t, node *n, slice key)
+static chr_status stage(fs_txn *t, node *n, slice key)
 {
     object_meta there;
-    chr_status  st = txn_stat(t, OBJECT_KEY, key, &there);
+    chr_status  st = fs_txn_stat(t, OBJECT_KEY, key, &there);
     bool        whole =
         n->base == 0 && n->n_extents <= 1 &&
         (n->n_extents == 0 ? n->meta.size == 0 : n->extents[0].offset == 0 && n->extents[0].bytes.len == n->meta.size);
     if (st == CHR_NOT_FOUND) {
         slice value = whole && n->n_extents ? buf_slice(&n->extents[0].bytes) : chr_bytes("", 0);
-        st = txn_put(t, key, &n->meta, value);
-        if (st == CHR_OK && n->xattrs.len) st = txn_set_xattrs(t, OBJECT_KEY, key, buf_slice(&n->xattrs));
+        st = fs_txn_put(t, key, &n->meta, value);
+        if (st == CHR_OK && n->xattrs.len) st = fs_txn_set_xattrs(t, OBJECT_KEY, key, buf_slice(&n->xattrs));
         if (whole) return st;
         there.size = 0;
     }
-    if (st == CHR_OK && n->base < there.size) st = txn_truncate(t, key, n->base);
+    if (st == CHR_OK && n->base < there.size) st = fs_txn_truncate(t, key, n->base);
     for (size_t i = 0; i < n->n_extents && st == CHR_OK; i++)
-        st = txn_write(t, key, n->extents[i].offset, buf_slice(&n->extents[i].bytes));
+        st = fs_txn_write(t, key, n->extents[i].offset, buf_slice(&n->extents[i].bytes));
     uint64_t reached = n->n_extents ? extent_end(&n->extents[n->n_extents - 1]) : 0;
     if (reached < n->base && n->base <= there.size) reached = n->base;
-    if (st == CHR_OK && reached < n->meta.size) st = txn_truncate(t, key, n->meta.size);
-    return st == CHR_OK ? txn_set_meta(t, OBJECT_KEY, key, &n->meta) : st;
+    if (st == CHR_OK && reached < n->meta.size) st = fs_txn_truncate(t, key, n->meta.size);
+    return st == CHR_OK ? fs_txn_set_meta(t, OBJECT_KEY, key, &n->meta) : st;
 }
 
 /* Another door deleted the key, or it has expired, under changes to what is gone now: they are gone with it, as if they had been
@@ -347,19 +345,17 @@ static void lose(mount *m, node *n)
     n->base = n->meta.size = 0;
 }
 
-chr_status file_flush(mount *m, node *n)
+static chr_status flush_once(mount *m, node *n)
 {
-    if (!n->dirty || (n->unlinked && !n->in_store)) return CHR_OK;
-    slice key = buf_slice(&n->key);
-    txn  *t = txn_begin(m->store, &key, 1);
+    slice   key = buf_slice(&n->key);
+    fs_txn *t = fs_txn_begin(m, &key, 1);
     if (!t) return CHR_NO_MEMORY;
-    txn_set_origin(t, m);
     object_meta now;
-    chr_status  st = txn_stat(t, OBJECT_KEY, key, &now);
+    chr_status  st = fs_txn_stat(t, OBJECT_KEY, key, &now);
     if (st == CHR_NOT_FOUND && n->in_store) {
         n->meta.expire_ms = 0;
         if (n->base) {
-            txn_abort(t);
+            fs_txn_abort(t);
             lose(m, n);
             return CHR_OK;
         }
@@ -368,9 +364,9 @@ chr_status file_flush(mount *m, node *n)
     }
     st = stage(t, n, key);
     if (st == CHR_OK)
-        st = txn_commit(t, NULL);
+        st = fs_txn_commit(t);
     else
-        txn_abort(t);
+        fs_txn_abort(t);
     if (st != CHR_OK) return st;
     file_forget_dirty(m, n);
     n->in_store = n->loaded = true;
@@ -379,11 +375,21 @@ chr_status file_flush(mount *m, node *n)
     return CHR_OK;
 }
 
+chr_status file_flush(mount *m, node *n)
+{
+    chr_status st;
+    if (!n->dirty || (n->unlinked && !n->in_store)) return CHR_OK;
+    do st = flush_once(m, n);
+    while (fs_again(m, st));
+    n->owed = st != CHR_OK && n->dirty;
+    return st;
+}
+
 chr_status file_commit(mount *m, node *n)
 {
     chr_status st = file_flush(m, n);
     /* Not only its own batch, if there is one: a file too big for memory was flushed before. */
-    return st == CHR_OK ? db_wait_written(store_db(m->store), db_last_seq(store_db(m->store))) : st;
+    return st == CHR_OK ? fs_wait_written(m) : st;
 }
 
 chr_status files_flush_all(mount *m)
@@ -410,7 +416,7 @@ chr_status file_keep_contents(mount *m, node *n, buf *hidden)
     if (st != CHR_OK)
         return st == CHR_NOT_FOUND ? CHR_OK : st; /* another door has taken it away: there is nothing to keep */
     if (n->base <= UNLINKED_IN_MEMORY) {
-        st = n->meta.has_xattrs ? store_get_xattrs(m->store, OBJECT_KEY, buf_slice(&n->key), &n->xattrs) : CHR_OK;
+        st = n->meta.has_xattrs ? fs_get_xattrs(m, OBJECT_KEY, buf_slice(&n->key), &n->xattrs) : CHR_OK;
         if (st != CHR_OK && st != CHR_NOT_FOUND) return st;
         buf    whole = { 0 };
         size_t got = 0;
@@ -431,9 +437,8 @@ chr_status file_keep_contents(mount *m, node *n, buf *hidden)
     return name_hidden(m, hidden); /* too big for memory */
 }
 
-chr_status file_move_hidden(txn *t, const node *n, slice hidden)
+chr_status file_move_hidden(fs_txn *t, const node *n, slice hidden)
 {
     if (!hidden.len) return CHR_OK;
-    chr_status st = txn_move(t, OBJECT_KEY, buf_slice(&n->key), hidden);
-    return st == CHR_NOT_FOUND ? CHR_OK : st;
+    return fs_txn_move_if_there(t, OBJECT_KEY, buf_slice(&n->key), hidden);
 }

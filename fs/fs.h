@@ -29,7 +29,8 @@ enum {
     SEEN_BITS = 1 << 22, /* of names the kernel has asked for: a hash without collisions to speak of */
 };
 #define CACHE_SECONDS 86400.0
-#define UNLINKED_PREFIX ".chronos/unlinked/" /* of keys of files that are unlinked, open, and too big for memory */
+#define UNLINKED_FAR ".chronos/unlinked-far/" /* the same of mounts on other machines, each in a directory of its own */
+#define UNLINKED_PREFIX ".chronos/unlinked/"  /* of keys of files that are unlinked, open, and too big for memory */
 
 typedef enum node_kind { NODE_FILE, NODE_DIR, NODE_CONTROL_DIR, NODE_CONTROL_FILE } node_kind;
 
@@ -59,6 +60,7 @@ typedef struct node {
     bool         in_store; /* there is an object under the key */
     bool         loaded;   /* meta is what the store has, or newer */
     bool         dirty;    /* anything below is newer than the store */
+    bool         owed;     /* dirty, and an attempt to give it to the store has failed */
     dev_t        device;   /* what a device file stands for; its value is the text "MAJOR:MINOR" */
     object_meta  meta;     /* size included; of directories, only those without a record */
     uint64_t     base;     /* bytes of the stored value that still count; behind it are zeroes */
@@ -70,8 +72,17 @@ typedef struct node {
     uint64_t     generation; /* changes made through other doors, as the kernel's pages know them */
 } node;
 
+/* See backend.h. */
+typedef struct fs_txn {
+    mount             *m;
+    txn               *local;
+    struct remote_txn *remote; /* or NULL */
+} fs_txn;
+
 struct mount {
     store               *store;
+    struct remote       *remote; /* the server that has it, and `store` is NULL; or NULL */
+    fs_txn               change; /* the transaction that is under way */
     mount_options        options;
     char                *mount_point;
     struct fuse_session *session;
@@ -92,6 +103,7 @@ struct mount {
     node            *dirty;
     uint64_t         dirty_bytes;
     uint64_t         next_unlinked;
+    char             unlinked_prefix[80]; /* of the keys of files that are unlinked, open, and too big for memory */
 
     pthread_t   compactor; /* see has_compactor */
     bool        has_compactor;
@@ -102,11 +114,17 @@ struct mount {
     buf             log_text;
     uint64_t        log_start; /* where log_text begins in the stream of all lines */
 
+    pthread_t      repayer; /* see far.c; the flags are guarded by queue_mu */
+    pthread_cond_t repay_work;
+    bool           repaying, repay;
+
     pthread_mutex_t   queue_mu;
     pthread_cond_t    queue_work;
     struct pending   *queue_first, **queue_last;
     _Atomic(uint64_t) seen[SEEN_BITS / 64];
 };
+
+#include "fs/backend.h"
 
 static inline void buf_swap(buf *a, buf *b)
 {
@@ -116,10 +134,8 @@ static inline void buf_swap(buf *a, buf *b)
 }
 
 /* ---- requests ---- */
-mount *fs_begin(fuse_req_t req); /* takes barrier and mu */
-void   fs_end(mount *m);         /* after the reply */
-/* As txn_commit; returns once the change is in the log as the kernel has it, so that it survives the process. */
-chr_status        fs_commit(mount *m, txn *t);
+mount            *fs_begin(fuse_req_t req);   /* takes barrier and mu */
+void              fs_end(mount *m);           /* after the reply */
 int               fs_errno_of(chr_status st); /* not for CHR_OK; and a log line for what an operator should know */
 static inline int fs_errno(chr_status st)
 {
@@ -150,7 +166,7 @@ chr_status node_key(const node *parent, const char *name, bool dir, buf *key, bo
 place      place_of(const node *dir);
 slice      dir_key(const node *dir);                         /* of a directory's record: its prefix without the slash */
 chr_status dir_exists(mount *m, slice prefix, bool *exists); /* a record, or a key below */
-chr_status dir_keep(mount *m, txn *t, const node *dir);      /* stages a record, so that it stays when empty */
+chr_status dir_keep(mount *m, fs_txn *t, const node *dir);   /* stages a record, so that it stays when empty */
 bool       dir_has_children_in_memory(const node *dir);
 chr_status dir_is_empty(mount *m, const node *dir, bool *empty); /* a value of its own counts */
 void       node_default_meta(const mount *m, object_meta *meta); /* if it has no attributes of its own */
@@ -184,12 +200,14 @@ void       file_forget_dirty(mount *m, node *n);
 /* Before its key goes away: its contents stay for those who have it open. *hidden goes to file_move_hidden in the transaction
  * that takes the key away, and is the file's key thereafter if it is not empty. */
 chr_status file_keep_contents(mount *m, node *n, buf *hidden);
-chr_status file_move_hidden(txn *t, const node *n, slice hidden);
+chr_status file_move_hidden(fs_txn *t, const node *n, slice hidden);
 chr_status files_flush_all(mount *m);
 
 /* ---- invalidate.c ---- */
 chr_status invalidate_start(mount *m);
 void       invalidate_stop(mount *m);
+/* What a server says of changes; `settle`: it waits until the kernel has been told. */
+bool invalidate_key(mount *m, change_kind kind, slice key, bool settle);
 /* Soon, the kernel will forget what it knows of the file. */
 void invalidate_file(mount *m, const node *n);
 
@@ -204,10 +222,15 @@ void   ops_xattr_init(struct fuse_lowlevel_ops *ops);
 void   reply_entry(mount *m, fuse_req_t req, node *n);
 void   fill_entry(mount *m, node *n, struct fuse_entry_param *e);
 double cache_seconds(mount *m, const node *n);
+double name_seconds(mount *m); /* for which the kernel may know that a name is, or is not, there */
+
+/* ---- far.c: what a mount of another machine's store does beside serving requests ---- */
+chr_status far_start(mount *m); /* after invalidate_start */
+void       far_stop(mount *m);  /* before invalidate_stop; nothing without a server */
 
 /* ---- control.c ---- */
-const char *control_name(size_t i); /* NULL behind the last */
-bool        control_exists(const char *name);
+const char *control_name(const mount *m, size_t i); /* NULL behind the last */
+bool        control_exists(const mount *m, const char *name);
 void        control_meta(mount *m, const node *n, object_meta *meta);
 chr_status  control_open(mount *m, const node *n, struct fuse_file_info *fi);
 void        control_close(struct fuse_file_info *fi);

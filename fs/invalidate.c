@@ -50,6 +50,8 @@ static bool on_change(void *arg, const change *c)
     return may_be_known(m, c->key) && queue(m, c->kind, c->key, c->seq);
 }
 
+bool invalidate_key(mount *m, change_kind kind, slice key, bool settle) { return queue(m, kind, key, settle); }
+
 void invalidate_file(mount *m, const node *n) { (void)queue(m, CHANGE_PUT, buf_slice(&n->key), 0); }
 
 /* What to tell the kernel, gathered under mu and told without it. */
@@ -77,7 +79,7 @@ static void note(notices *l, uint64_t parent, uint64_t ino, const char *name)
 }
 
 /* Walks the names of a key from the root as far as there are nodes, and drops each entry whose kind or existence may have changed. */
-static void trace(mount *m, slice key, notices *l)
+static void trace(mount *m, slice key, change_kind kind, notices *l)
 {
     node  *dir = m->root;
     size_t at = dir->key.len;
@@ -102,7 +104,7 @@ static void trace(mount *m, slice key, notices *l)
         if (n && n->kind == NODE_DIR && !last) {
             /* It goes on being a directory unless this was its last key. */
             bool exists = true;
-            (void)dir_exists(m, buf_slice(&n->key), &exists);
+            if (kind != CHANGE_PUT) (void)dir_exists(m, buf_slice(&n->key), &exists);
             if (!exists && !dir_has_children_in_memory(n)) note(l, dir->ino, n->ino, name);
         } else if (!n || n->kind == NODE_FILE) {
             note(l, dir->ino, 0, name);
@@ -135,25 +137,29 @@ static void tell(mount *m, const notices *l)
 static void invalidate(mount *m, struct pending *first)
 {
     notices l = { 0 };
+    size_t  settled = 0;
     /* Requests that may have seen what was there before have replied once this lock was had. */
     pthread_rwlock_wrlock(&m->barrier);
     pthread_rwlock_unlock(&m->barrier);
     pthread_mutex_lock(&m->mu);
+    if (m->remote) remote_begin(m->remote);
     for (struct pending *p = first; p; p = p->next) {
         if (p->kind == CHANGE_RANGE)
             trace_all(m, &l);
         else
-            trace(m, chr_bytes(p->key, p->len), &l);
+            trace(m, chr_bytes(p->key, p->len), p->kind, &l);
     }
     pthread_mutex_unlock(&m->mu);
     tell(m, &l);
     free(l.at);
     while (first) {
         struct pending *next = first->next;
-        if (first->seq) store_watch_settled(m->watch, first->seq);
+        settled += first->seq != 0;
+        if (first->seq && !m->remote) store_watch_settled(m->watch, first->seq);
         free(first);
         first = next;
     }
+    if (m->remote && settled) remote_settled(m->remote, settled);
 }
 
 static void *invalidator_main(void *arg)
@@ -178,23 +184,24 @@ chr_status invalidate_start(mount *m)
 {
     m->queue_last = &m->queue_first;
     m->invalidating = true;
-    chr_status st = store_watch_add(m->store, on_change, m, &m->watch);
+    chr_status st = m->remote ? CHR_OK : store_watch_add(m->store, on_change, m, &m->watch);
     if (st != CHR_OK) return st;
     if (pthread_create(&m->invalidator, NULL, invalidator_main, m) == 0) return CHR_OK;
-    store_watch_remove(m->watch);
+    m->invalidating = false;
+    if (m->watch) store_watch_remove(m->watch);
     m->watch = NULL;
     return chr_fail(CHR_NO_MEMORY, "cannot start a thread");
 }
 
 void invalidate_stop(mount *m)
 {
-    if (!m->watch) return;
+    if (!m->invalidating) return;
     pthread_mutex_lock(&m->queue_mu);
     m->invalidating = false;
     pthread_cond_broadcast(&m->queue_work);
     pthread_mutex_unlock(&m->queue_mu);
     pthread_join(m->invalidator, NULL);
-    store_watch_remove(m->watch);
+    if (m->watch) store_watch_remove(m->watch);
     while (m->queue_first) {
         struct pending *p = m->queue_first;
         m->queue_first = p->next;

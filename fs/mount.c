@@ -23,6 +23,7 @@ mount *fs_begin(fuse_req_t req)
     mount *m = fuse_req_userdata(req);
     pthread_rwlock_rdlock(&m->barrier);
     pthread_mutex_lock(&m->mu);
+    if (m->remote) remote_begin(m->remote);
     return m;
 }
 
@@ -52,21 +53,17 @@ int fs_errno_of(chr_status st)
     return EIO;
 }
 
-chr_status fs_commit(mount *m, txn *t)
-{
-    uint64_t   seq = 0;
-    chr_status st = txn_commit(t, &seq);
-    return st == CHR_OK && seq ? db_wait_written(store_db(m->store), seq) : st;
-}
-
 static void op_init(void *userdata, struct fuse_conn_info *c)
 {
     const mount *m = userdata;
     c->want |= c->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
                              FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_READ);
     if (!m->options.strict) c->want |= c->capable & FUSE_CAP_CACHE_SYMLINKS;
+    /* What it keeps for a second only is not thrown away after it, but looked at again. */
+    if (m->remote) c->want |= c->capable & FUSE_CAP_AUTO_INVAL_DATA;
     /* The kernel knows better than we who may keep a set-user-id bit over a write. */
-    c->want &= ~(unsigned)(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_HANDLE_KILLPRIV);
+    c->want &= ~(unsigned)(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_HANDLE_KILLPRIV);
+    if (!m->remote) c->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA;
     c->max_write = MAX_WRITE;
 }
 
@@ -132,13 +129,15 @@ static void *loop(void *arg)
 /* What was unlinked while open when the mount ended, or an earlier server died. */
 static void remove_leftovers(mount *m)
 {
-    txn *t = txn_begin(m->store, NULL, 0);
+    fs_txn *t = fs_txn_begin(m, NULL, 0);
     if (!t) return;
-    txn_set_origin(t, m);
-    if (txn_delete_range(t, OBJECT_KEY, chr_str(UNLINKED_PREFIX), chr_str(".chronos/unlinked0")) == CHR_OK)
-        (void)txn_commit(t, NULL);
+    char end[sizeof m->unlinked_prefix];
+    strcpy(end, m->unlinked_prefix);
+    end[strlen(end) - 1] = '0'; /* which comes right after '/' */
+    if (fs_txn_delete_range(t, OBJECT_KEY, chr_str(m->unlinked_prefix), chr_str(end)) == CHR_OK)
+        (void)fs_txn_commit(t);
     else
-        txn_abort(t);
+        fs_txn_abort(t);
 }
 
 static void mount_free(mount *m)
@@ -162,6 +161,11 @@ chr_status mount_start(store *s, const mount_options *options, mount **out)
     mount *m = calloc(1, sizeof *m);
     if (!m) return chr_nomem();
     m->store = s;
+    m->remote = options->remote;
+    if (m->remote)
+        snprintf(m->unlinked_prefix, sizeof m->unlinked_prefix, "%s%s/", UNLINKED_FAR, remote_token(m->remote));
+    else
+        strcpy(m->unlinked_prefix, UNLINKED_PREFIX);
     m->options = *options;
     m->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_rwlockattr_t fair;
@@ -194,9 +198,10 @@ chr_status mount_start(store *s, const mount_options *options, mount **out)
     if (st == CHR_OK && !(m->session = fuse_session_new(&args, &ops, sizeof ops, m)))
         st = chr_fail(CHR_IO, "cannot prepare a FUSE session");
     fuse_opt_free_args(&args);
-    if (st == CHR_OK && !options->read_only) remove_leftovers(m);
+    if (st == CHR_OK && !options->read_only && !m->remote) remove_leftovers(m);
     if (st == CHR_OK) st = invalidate_start(m);
-    if (st != CHR_OK) goto fail;
+    if (st == CHR_OK && m->remote) st = far_start(m);
+    if (st != CHR_OK) goto stop;
     if (fuse_session_mount(m->session, m->mount_point) != 0) {
         st = chr_fail(CHR_INVALID, "cannot mount at %s: is /dev/fuse there, and may you mount?", options->mount_point);
         goto stop;
@@ -216,8 +221,8 @@ chr_status mount_start(store *s, const mount_options *options, mount **out)
     *out = m;
     return CHR_OK;
 stop:
+    far_stop(m);
     invalidate_stop(m);
-fail:
     mount_free(m);
     return st;
 }
@@ -249,11 +254,15 @@ void mount_stop(mount *m)
     (void)ignored;
     for (unsigned i = 0; i < m->n_threads; i++) pthread_join(m->threads[i], NULL);
     control_end(m);
-    invalidate_stop(m);
+    if (!m->remote) invalidate_stop(m);
     pthread_mutex_lock(&m->mu);
     (void)files_flush_all(m);
     pthread_mutex_unlock(&m->mu);
-    if (!m->options.read_only) remove_leftovers(m);
+    if (!m->options.read_only && (!m->remote || m->next_unlinked)) remove_leftovers(m);
+    if (m->remote) {
+        far_stop(m);
+        invalidate_stop(m);
+    }
     if (detached) close_device(m);
     fuse_session_unmount(m->session);
     mount_free(m);

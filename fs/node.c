@@ -133,12 +133,12 @@ void node_release(mount *m, node *n)
 {
     if (n == m->root || n->lookups || n->opens || n->refs || (n->dirty && !n->unlinked)) return;
     if (n->unlinked && n->in_store && n->kind == NODE_FILE) { /* a big file that was unlinked while open */
-        slice key = buf_slice(&n->key);
-        txn  *t = txn_begin(m->store, &key, 1);
-        if (t && txn_delete(t, OBJECT_KEY, key, NULL) == CHR_OK)
-            (void)txn_commit(t, NULL);
+        slice   key = buf_slice(&n->key);
+        fs_txn *t = fs_txn_begin(m, &key, 1);
+        if (t && fs_txn_delete(t, OBJECT_KEY, key) == CHR_OK)
+            (void)fs_txn_commit(t);
         else if (t)
-            txn_abort(t);
+            fs_txn_abort(t);
         n->in_store = false;
     }
     node_detach(m, n);
@@ -152,7 +152,7 @@ chr_status nodes_init(mount *m)
     m->by_name = calloc(m->buckets, sizeof *m->by_name);
     m->next_ino = FUSE_ROOT_ID;
     if (!m->by_ino || !m->by_name || !(m->root = node_new(m, NULL, "", NODE_DIR))) return chr_nomem();
-    m->root->meta = object_meta_default(m->store, 0);
+    m->root->meta = fs_default_meta(m, 0);
     m->root->meta.mode = S_IFDIR | 0755;
     node_default_meta(m, &m->root->meta);
     slice prefix = m->options.prefix;
@@ -218,36 +218,24 @@ slice dir_key(const node *dir)
 
 chr_status dir_exists(mount *m, slice prefix, bool *exists)
 {
-    store_iter *it;
     *exists = false;
     slice      record = chr_bytes(prefix.data, prefix.len ? prefix.len - 1 : 0);
-    chr_status st = prefix.len && prefix.data[prefix.len - 1] == '/'
-                        ? store_stat(m->store, NULL, OBJECT_DIR, record, NULL, NULL)
-                        : CHR_NOT_FOUND;
+    chr_status st =
+        prefix.len && prefix.data[prefix.len - 1] == '/' ? fs_stat(m, OBJECT_DIR, record, NULL) : CHR_NOT_FOUND;
     if (st == CHR_OK) *exists = true;
     if (st != CHR_NOT_FOUND) return st;
-    for (int space = OBJECT_KEY; space <= OBJECT_DIR && !*exists; space++) {
-        st = store_iter_new(m->store, NULL, (object_space)space, prefix, chr_bytes(NULL, 0), &it);
-        if (st != CHR_OK) return st;
-        chr_iter_first(it);
-        *exists = chr_iter_valid(it) && slice_has_prefix(chr_iter_key(it), prefix);
-        st = chr_iter_status(it);
-        chr_iter_free(it);
-        if (st != CHR_OK) return st;
-    }
-    return CHR_OK;
+    st = fs_any_below(m, OBJECT_KEY, prefix, exists);
+    return st == CHR_OK && !*exists ? fs_any_below(m, OBJECT_DIR, prefix, exists) : st;
 }
 
-chr_status dir_keep(mount *m, txn *t, const node *dir)
+chr_status dir_keep(mount *m, fs_txn *t, const node *dir)
 {
     slice       key = dir_key(dir);
     object_meta meta;
     if (dir == m->root || dir->partial || dir->unlinked) return CHR_OK;
-    chr_status st = txn_stat(t, OBJECT_DIR, key, &meta);
-    if (st != CHR_NOT_FOUND) return st;
-    meta = object_meta_default(m->store, 0);
+    meta = fs_default_meta(m, 0);
     meta.mode = S_IFDIR | 0755;
-    return txn_set_meta(t, OBJECT_DIR, key, &meta);
+    return fs_txn_keep_dir(t, key, &meta);
 }
 
 bool dir_has_children_in_memory(const node *dir)
@@ -257,13 +245,13 @@ bool dir_has_children_in_memory(const node *dir)
     return false;
 }
 
-void dir_touch(mount *m, node *dir) { dir->names_ns = store_now_ns(m->store); }
+void dir_touch(mount *m, node *dir) { dir->names_ns = fs_now_ns(m); }
 
 object_meta new_meta(mount *m, fuse_req_t req, const node *parent, mode_t mode)
 {
     struct stat            in;
     const struct fuse_ctx *ctx = fuse_req_ctx(req);
-    object_meta            meta = object_meta_default(m->store, 0);
+    object_meta            meta = fs_default_meta(m, 0);
     meta.mode = mode;
     meta.uid = ctx->uid;
     meta.gid = ctx->gid;
@@ -282,7 +270,7 @@ static chr_status lookup_control(mount *m, node *parent, const char *name, node 
 {
     if (parent == m->root)
         *out = node_new(m, parent, name, NODE_CONTROL_DIR);
-    else if (control_exists(name))
+    else if (control_exists(m, name))
         *out = node_new(m, parent, name, NODE_CONTROL_FILE);
     else
         return CHR_NOT_FOUND;
@@ -320,7 +308,7 @@ chr_status node_lookup(mount *m, node *parent, const char *name, node **out)
     if (strcmp(name, NAME_SELF) == 0 && !parent->partial && parent != m->root) {
         slice self = dir_key(parent);
         seen_add(m, self);
-        st = store_stat(m->store, NULL, OBJECT_KEY, self, NULL, NULL);
+        st = fs_stat(m, OBJECT_KEY, self, NULL);
         if (st != CHR_OK) goto gone;
         if (!n && (st = make_node(m, parent, name, NODE_FILE, self, false, &n)) != CHR_OK) return st;
         n->self = true;
@@ -353,7 +341,7 @@ chr_status node_lookup(mount *m, node *parent, const char *name, node **out)
         node_release(m, n);
         n = NULL;
     }
-    st = store_stat(m->store, NULL, OBJECT_KEY, plain, NULL, NULL);
+    st = fs_stat(m, OBJECT_KEY, plain, NULL);
     if (st != CHR_OK) goto gone;
     if (!n) st = make_node(m, parent, name, NODE_FILE, plain, false, &n);
     if (st == CHR_OK) {
@@ -388,9 +376,8 @@ static object_meta dir_meta(mount *m, const node *n)
 {
     object_meta meta = n->meta;
     if (n == m->root || n->unlinked) return meta;
-    if (n->kind != NODE_DIR || n->partial ||
-        store_stat(m->store, NULL, OBJECT_DIR, dir_key(n), &meta, NULL) != CHR_OK) {
-        meta = object_meta_default(m->store, 1);
+    if (n->kind != NODE_DIR || n->partial || fs_stat(m, OBJECT_DIR, dir_key(n), &meta) != CHR_OK) {
+        meta = fs_default_meta(m, 1);
         meta.mode = S_IFDIR | 0755;
         meta.mtime_ns = meta.atime_ns = meta.ctime_ns = 0;
     }
@@ -424,7 +411,7 @@ void node_stat(mount *m, const node *n, struct stat *st)
         meta.size = 0;
         st->st_rdev = n->device;
     } else if (n->kind == NODE_CONTROL_FILE) {
-        meta = object_meta_default(m->store, 0);
+        meta = fs_default_meta(m, 0);
         control_meta(m, n, &meta);
     }
     st->st_mode = meta.mode;

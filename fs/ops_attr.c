@@ -1,12 +1,18 @@
 /* Attributes: lookup, forget, getattr, setattr, statfs, access. */
 #include "fs/fs.h"
 
+double name_seconds(mount *m)
+{
+    if (m->options.strict) return 0;
+    return !m->remote ? CACHE_SECONDS : remote_is_fresh(m->remote) ? REMOTE_CACHE_SECONDS : 0;
+}
+
 double cache_seconds(mount *m, const node *n)
 {
-    if (n->kind == NODE_CONTROL_FILE || m->options.strict) return 0;
-    if (n->kind != NODE_FILE || !n->meta.expire_ms) return CACHE_SECONDS;
-    double left = (double)((int64_t)n->meta.expire_ms - store_now_ms(m->store)) / 1000;
-    return left > 0 ? left : 0;
+    double whole = n->kind == NODE_CONTROL_FILE ? 0 : name_seconds(m);
+    if (whole == 0 || n->kind != NODE_FILE || !n->meta.expire_ms) return whole;
+    double left = (double)((int64_t)n->meta.expire_ms - fs_now_ms(m)) / 1000;
+    return left > whole ? whole : left > 0 ? left : 0;
 }
 
 void fill_entry(mount *m, node *n, struct fuse_entry_param *e)
@@ -33,9 +39,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     if (st == CHR_OK) {
         reply_entry(m, req, n);
     } else if (st == CHR_NOT_FOUND || st == CHR_INVALID) {
-        struct fuse_entry_param e = { .entry_timeout = m->options.strict
-                                                           ? 0
-                                                           : CACHE_SECONDS }; /* ino 0: remember that it is not there */
+        struct fuse_entry_param e = { .entry_timeout = name_seconds(m) }; /* ino 0: remember that it is not there */
         fuse_reply_entry(req, &e);
     } else {
         fuse_reply_err(req, fs_errno(st));
@@ -90,7 +94,7 @@ static int64_t ns_of(struct timespec t) { return (int64_t)t.tv_sec * 1000000000 
 
 static void change_meta(mount *m, object_meta *meta, const struct stat *attr, int set)
 {
-    int64_t now = store_now_ns(m->store);
+    int64_t now = fs_now_ns(m);
     if (set & FUSE_SET_ATTR_MODE) meta->mode = (meta->mode & S_IFMT) | (attr->st_mode & 07777);
     if (set & FUSE_SET_ATTR_UID) meta->uid = attr->st_uid;
     if (set & FUSE_SET_ATTR_GID) meta->gid = attr->st_gid;
@@ -102,25 +106,32 @@ static void change_meta(mount *m, object_meta *meta, const struct stat *attr, in
     meta->has_attrs = true;
 }
 
-static chr_status commit_meta(mount *m, object_space space, slice key, const struct stat *attr, int set)
+static chr_status commit_meta_once(mount *m, object_space space, slice key, const struct stat *attr, int set)
 {
     object_meta meta;
-    txn        *t = txn_begin(m->store, &key, 1);
+    fs_txn     *t = fs_txn_begin(m, &key, 1);
     if (!t) return CHR_NO_MEMORY;
-    txn_set_origin(t, m);
-    chr_status st = txn_stat(t, space, key, &meta);
+    chr_status st = fs_txn_stat(t, space, key, &meta);
     if (st == CHR_NOT_FOUND && space == OBJECT_DIR) {
-        meta = object_meta_default(m->store, 0);
+        meta = fs_default_meta(m, 0);
         meta.mode = S_IFDIR | 0755;
         st = CHR_OK;
     }
     if (st == CHR_OK) {
         node_default_meta(m, &meta);
         change_meta(m, &meta, attr, set);
-        st = txn_set_meta(t, space, key, &meta);
+        st = fs_txn_set_meta(t, space, key, &meta);
     }
-    if (st == CHR_OK) return fs_commit(m, t);
-    txn_abort(t);
+    if (st == CHR_OK) return fs_commit(t);
+    fs_txn_abort(t);
+    return st;
+}
+
+static chr_status commit_meta(mount *m, object_space space, slice key, const struct stat *attr, int set)
+{
+    chr_status st;
+    do st = commit_meta_once(m, space, key, attr, set);
+    while (fs_again(m, st));
     return st;
 }
 
@@ -166,13 +177,13 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
     (void)ino;
     mount         *m = fs_begin(req);
     uint64_t       free_bytes = 0, total = 0;
-    chr_stats      stats;
+    uint64_t       keys = 0;
     struct statvfs v = { .f_bsize = 4096, .f_frsize = 4096, .f_namemax = NAME_BYTES_MAX };
-    chr_status     st = env_space(db_env(store_db(m->store)), db_dir(store_db(m->store)), &free_bytes, &total);
-    chr_get_stats(m->store, &stats);
+    chr_status     st = fs_space(m, &free_bytes, &total);
+    if (st == CHR_OK) st = fs_keys_estimate(m, &keys);
     v.f_blocks = total / v.f_frsize;
     v.f_bfree = v.f_bavail = free_bytes / v.f_frsize;
-    v.f_files = stats.keys_estimate + free_bytes / v.f_frsize;
+    v.f_files = keys + free_bytes / v.f_frsize;
     v.f_ffree = v.f_favail = free_bytes / v.f_frsize;
     if (st == CHR_OK)
         fuse_reply_statfs(req, &v);

@@ -46,45 +46,33 @@ static void sort_unique(listing *l)
     l->n = kept;
 }
 
-/* The first component of every key below the directory. Subtrees are passed over by seeking behind them. */
+/* The first component of every key below the directory. */
+typedef struct gathering {
+    const node  *dir;
+    object_space space;
+    listing     *to;
+    bool         memory;
+} gathering;
+
+static bool gather(void *arg, slice rest)
+{
+    gathering *g = arg;
+    char       name[NAME_BYTES_MAX + 1];
+    size_t     used;
+    bool       piece;
+    /* What a server keeps of mounts on other machines. */
+    if (g->space == OBJECT_DIR && !g->dir->key.len && slice_has_prefix(rest, chr_str(".chronos/mounts/"))) return true;
+    if (!path_encode(place_of(g->dir), rest, name, &used, &piece)) return true;
+    bool below = !piece && used < rest.len; /* a slash follows */
+    g->memory = add(g->to, name, piece || below || g->space == OBJECT_DIR);
+    return g->memory;
+}
+
 static chr_status list_space(mount *m, const node *dir, object_space space, listing *l)
 {
-    slice       prefix = buf_slice(&dir->key);
-    place       where = place_of(dir);
-    store_iter *it;
-    buf         next = { 0 };
-    chr_status  st = store_iter_new(m->store, NULL, space, prefix, chr_bytes(NULL, 0), &it);
-    if (st != CHR_OK) return st;
-    chr_iter_first(it);
-    while (chr_iter_valid(it) && slice_has_prefix(chr_iter_key(it), prefix)) {
-        char   name[NAME_BYTES_MAX + 1];
-        size_t used;
-        bool   piece;
-        slice  rest = slice_from(chr_iter_key(it), prefix.len);
-        if (!path_encode(where, rest, name, &used, &piece)) {
-            chr_iter_next(it);
-            continue;
-        }
-        bool below = !piece && used < rest.len; /* a slash follows */
-        if (!add(l, name, piece || below || space == OBJECT_DIR)) {
-            st = chr_nomem();
-            break;
-        }
-        if (!below) {
-            chr_iter_next(it);
-            continue;
-        }
-        next.len = 0; /* '0' comes right after '/' */
-        if (!buf_append_slice(&next, prefix) || !buf_append(&next, rest.data, used) || !buf_append_byte(&next, '0')) {
-            st = chr_nomem();
-            break;
-        }
-        chr_iter_seek(it, buf_slice(&next));
-    }
-    if (st == CHR_OK) st = chr_iter_status(it);
-    chr_iter_free(it);
-    chr_buf_free(&next);
-    return st;
+    gathering  g = { dir, space, l, true };
+    chr_status st = fs_names(m, space, buf_slice(&dir->key), gather, &g);
+    return st == CHR_OK && !g.memory ? chr_nomem() : st;
 }
 
 static chr_status take_listing(mount *m, node *dir, listing *l)
@@ -95,8 +83,8 @@ static chr_status take_listing(mount *m, node *dir, listing *l)
     if (st == CHR_OK) st = list_space(m, dir, OBJECT_DIR, l);
     for (const node *c = dir->children; c && st == CHR_OK; c = c->next_child)
         if (c->kind == NODE_FILE && c->dirty && !c->in_store && !add(l, c->name, false)) st = chr_nomem();
-    if (st == CHR_OK && dir != m->root && !dir->partial &&
-        store_stat(m->store, NULL, OBJECT_KEY, dir_key(dir), NULL, NULL) == CHR_OK && !add(l, NAME_SELF, false))
+    if (st == CHR_OK && dir != m->root && !dir->partial && fs_stat(m, OBJECT_KEY, dir_key(dir), NULL) == CHR_OK &&
+        !add(l, NAME_SELF, false))
         st = chr_nomem();
     if (st == CHR_OK) sort_unique(l);
     return st;
@@ -144,8 +132,8 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, 
     chr_status st = n && out ? CHR_OK : chr_nomem();
     if (st == CHR_OK && offset == 0) {
         if (n->kind == NODE_DIR) st = take_listing(m, n, l);
-        for (size_t i = 0; n->kind == NODE_CONTROL_DIR && control_name(i) && st == CHR_OK; i++)
-            if (!add(l, control_name(i), false)) st = chr_nomem();
+        for (size_t i = 0; n->kind == NODE_CONTROL_DIR && control_name(m, i) && st == CHR_OK; i++)
+            if (!add(l, control_name(m, i), false)) st = chr_nomem();
     }
     for (uint64_t i = (uint64_t)offset; st == CHR_OK && i < l->n + 2; i++) {
         struct fuse_entry_param e = { 0 };
@@ -189,7 +177,7 @@ static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fus
 {
     (void)ino, (void)datasync, (void)fi;
     mount     *m = fuse_req_userdata(req);
-    chr_status st = db_wait_durable(store_db(m->store), db_last_seq(store_db(m->store)));
+    chr_status st = fs_wait_durable(m, fs_mark_now(m));
     fuse_reply_err(req, fs_errno(st));
 }
 

@@ -125,7 +125,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, s
 static chr_status make_durable(mount *m, node *n)
 {
     chr_status st = file_flush(m, n);
-    return st == CHR_OK ? db_wait_durable(store_db(m->store), db_last_seq(store_db(m->store))) : st;
+    return st == CHR_OK ? fs_wait_durable(m, fs_mark_now(m)) : st;
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
@@ -182,9 +182,9 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
     mount     *m = fs_begin(req);
     node      *n = node_of(m, ino);
     chr_status st = n && n->kind == NODE_FILE ? file_flush(m, n) : CHR_OK;
-    uint64_t   last = db_last_seq(store_db(m->store)); /* what was flushed before counts too */
-    pthread_mutex_unlock(&m->mu);                      /* others need not wait for the disk */
-    if (st == CHR_OK) st = db_wait_durable(store_db(m->store), last);
+    uint64_t   last = fs_mark_now(m); /* what was flushed before counts too */
+    pthread_mutex_unlock(&m->mu);     /* others need not wait for the disk */
+    if (st == CHR_OK) st = fs_wait_durable(m, last);
     pthread_mutex_lock(&m->mu);
     fuse_reply_err(req, st == CHR_OK ? 0 : fs_errno(st));
     fs_end(m);

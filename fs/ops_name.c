@@ -2,6 +2,7 @@
 #include "fs/fs.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/sysmacros.h>
@@ -70,15 +71,14 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
     if (!error && st == CHR_OK) {
         slice       key = chr_bytes(prefix.data, prefix.len - 1);
         object_meta meta = new_meta(m, req, p, S_IFDIR | (mode & 07777));
-        txn        *t = txn_begin(m->store, &key, 1);
+        fs_txn     *t = fs_txn_begin(m, &key, 1);
         st = t ? CHR_OK : CHR_NO_MEMORY;
         if (t) {
-            txn_set_origin(t, m);
-            st = txn_set_meta(t, OBJECT_DIR, key, &meta);
+            st = fs_txn_set_meta(t, OBJECT_DIR, key, &meta);
             if (st == CHR_OK)
-                st = fs_commit(m, t);
+                st = fs_commit(t);
             else
-                txn_abort(t);
+                fs_txn_abort(t);
         }
         if (st == CHR_OK) st = node_lookup(m, p, name, &n);
     }
@@ -104,15 +104,14 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
     if (!error && st == CHR_OK) {
         object_meta meta = new_meta(m, req, p, S_IFLNK | 0777);
         slice       k = buf_slice(&key);
-        txn        *t = txn_begin(m->store, &k, 1);
+        fs_txn     *t = fs_txn_begin(m, &k, 1);
         st = t ? CHR_OK : CHR_NO_MEMORY;
         if (t) {
-            txn_set_origin(t, m);
-            st = txn_put(t, k, &meta, chr_str(target));
+            st = fs_txn_put(t, k, &meta, chr_str(target));
             if (st == CHR_OK)
-                st = fs_commit(m, t);
+                st = fs_commit(t);
             else
-                txn_abort(t);
+                fs_txn_abort(t);
         }
         if (st == CHR_OK) st = node_lookup(m, p, name, &n);
     }
@@ -130,15 +129,14 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
     mount     *m = fs_begin(req);
     node      *n = node_of(m, ino);
-    buf        target = { 0 };
+    char       target[PATH_MAX] = "";
+    size_t     got = 0;
     chr_status st =
-        n && n->kind == NODE_FILE ? store_get(m->store, NULL, buf_slice(&n->key), &target, NULL, NULL) : CHR_NOT_FOUND;
-    if (st == CHR_OK && !buf_append_byte(&target, 0)) st = chr_nomem();
+        n && n->kind == NODE_FILE ? fs_read(m, buf_slice(&n->key), 0, target, sizeof target - 1, &got) : CHR_NOT_FOUND;
     if (st == CHR_OK)
-        fuse_reply_readlink(req, target.data);
+        fuse_reply_readlink(req, target);
     else
         fuse_reply_err(req, fs_errno(st));
-    chr_buf_free(&target);
     fs_end(m);
 }
 
@@ -150,18 +148,17 @@ static chr_status remove_file(mount *m, node *n)
     bool       stored = n->in_store;
     chr_status st = file_keep_contents(m, n, &hidden);
     if (st == CHR_OK && stored) {
-        slice keys[3] = { buf_slice(&n->key), dir_key(parent), buf_slice(&hidden) };
-        txn  *t = txn_begin(m->store, keys, 3);
+        slice   keys[3] = { buf_slice(&n->key), dir_key(parent), buf_slice(&hidden) };
+        fs_txn *t = fs_txn_begin(m, keys, 3);
         st = t ? CHR_OK : CHR_NO_MEMORY;
         if (t) {
-            txn_set_origin(t, m);
             st = file_move_hidden(t, n, keys[2]);
-            if (st == CHR_OK) st = txn_delete(t, OBJECT_KEY, keys[0], NULL);
+            if (st == CHR_OK) st = fs_txn_delete(t, OBJECT_KEY, keys[0]);
             if (st == CHR_OK) st = dir_keep(m, t, parent);
             if (st == CHR_OK)
-                st = fs_commit(m, t);
+                st = fs_commit(t);
             else
-                txn_abort(t);
+                fs_txn_abort(t);
         }
     }
     if (st == CHR_OK && hidden.len) buf_swap(&n->key, &hidden);
@@ -190,18 +187,13 @@ chr_status dir_is_empty(mount *m, const node *n, bool *empty)
 {
     *empty = !dir_has_children_in_memory(n);
     for (int space = OBJECT_KEY; space <= OBJECT_DIR && *empty; space++) {
-        store_iter *it;
-        chr_status  st =
-            store_iter_new(m->store, NULL, (object_space)space, buf_slice(&n->key), chr_bytes(NULL, 0), &it);
+        bool       any = false;
+        chr_status st = fs_any_below(m, (object_space)space, buf_slice(&n->key), &any);
         if (st != CHR_OK) return st;
-        chr_iter_first(it);
-        *empty = !chr_iter_valid(it) || !slice_has_prefix(chr_iter_key(it), buf_slice(&n->key));
-        st = chr_iter_status(it);
-        chr_iter_free(it);
-        if (st != CHR_OK) return st;
+        *empty = !any;
     }
     if (!*empty) return CHR_OK;
-    chr_status st = store_stat(m->store, NULL, OBJECT_KEY, dir_key(n), NULL, NULL);
+    chr_status st = fs_stat(m, OBJECT_KEY, dir_key(n), NULL);
     *empty = st != CHR_OK;
     return st == CHR_NOT_FOUND ? CHR_OK : st;
 }
@@ -219,16 +211,15 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
     if (!error) {
         slice keys[2] = { dir_key(n), dir_key(p) };
         dir_keep_meta(m, n);
-        txn *t = txn_begin(m->store, keys, 2);
+        fs_txn *t = fs_txn_begin(m, keys, 2);
         st = t ? CHR_OK : CHR_NO_MEMORY;
         if (t) {
-            txn_set_origin(t, m);
-            st = txn_delete(t, OBJECT_DIR, keys[0], NULL);
+            st = fs_txn_delete(t, OBJECT_DIR, keys[0]);
             if (st == CHR_OK) st = dir_keep(m, t, p);
             if (st == CHR_OK)
-                st = fs_commit(m, t);
+                st = fs_commit(t);
             else
-                txn_abort(t);
+                fs_txn_abort(t);
         }
         error = fs_errno(st);
     }

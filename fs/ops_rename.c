@@ -33,65 +33,6 @@ static chr_status rekey_below(node *dir, slice from, slice to)
     return CHR_OK;
 }
 
-typedef chr_status move_fn(mount *m, txn *t, object_space space, slice from, slice to);
-
-static chr_status move(mount *m, txn *t, object_space space, slice from, slice to)
-{
-    (void)m;
-    return txn_move(t, space, from, to);
-}
-
-static chr_status swap(mount *m, txn *t, object_space space, slice from, slice to)
-{
-    (void)m;
-    return txn_swap(t, space, from, to);
-}
-
-/* What has times of its own remembers that it got another name. */
-static chr_status stamp(mount *m, txn *t, object_space space, slice key)
-{
-    object_meta meta;
-    chr_status  st = txn_stat(t, space, key, &meta);
-    if (st == CHR_NOT_FOUND || (st == CHR_OK && !meta.has_attrs)) return CHR_OK;
-    if (st != CHR_OK) return st;
-    meta.ctime_ns = store_now_ns(m->store);
-    return txn_set_meta(t, space, key, &meta);
-}
-
-/* For what had no counterpart when the other side was gone through. */
-static chr_status move_single(mount *m, txn *t, object_space space, slice from, slice to)
-{
-    chr_status st = store_stat(m->store, NULL, space, to, NULL, NULL);
-    if (st != CHR_NOT_FOUND) return st;
-    st = txn_move(t, space, from, to);
-    return st == CHR_NOT_FOUND ? CHR_OK : st; /* it has expired meanwhile */
-}
-
-/* Does it for each key that begins with `from`, and the same key with `to` instead. */
-static chr_status for_each_below(mount *m, txn *t, slice from, slice to, move_fn *fn)
-{
-    buf        key = { 0 };
-    chr_status st = CHR_OK;
-    for (int space = OBJECT_KEY; space <= OBJECT_DIR && st == CHR_OK; space++) {
-        store_iter *it;
-        st = store_iter_new(m->store, NULL, (object_space)space, from, chr_bytes(NULL, 0), &it);
-        if (st != CHR_OK) break;
-        for (chr_iter_first(it); st == CHR_OK && chr_iter_valid(it) && slice_has_prefix(chr_iter_key(it), from);
-             chr_iter_next(it)) {
-            key.len = 0;
-            slice rest = slice_from(chr_iter_key(it), from.len);
-            if (!buf_append_slice(&key, to) || !buf_append_slice(&key, rest))
-                st = chr_nomem();
-            else
-                st = fn(m, t, (object_space)space, chr_iter_key(it), buf_slice(&key));
-        }
-        if (st == CHR_OK) st = chr_iter_status(it);
-        chr_iter_free(it);
-    }
-    chr_buf_free(&key);
-    return st;
-}
-
 static int rename_dir(mount *m, node *n, node *to_parent, const char *to_name, node *target)
 {
     buf        to = { 0 };
@@ -111,22 +52,20 @@ static int rename_dir(mount *m, node *n, node *to_parent, const char *to_name, n
     if (st == CHR_OK) st = flush_below(m, n);
     if (target) dir_keep_meta(m, target);
     if (st == CHR_OK) {
-        slice from = buf_slice(&n->key), own = dir_key(n), new_own = chr_bytes(to.data, to.len - 1);
-        txn  *t = txn_begin(m->store, NULL, 0);
+        slice   from = buf_slice(&n->key), own = dir_key(n), new_own = chr_bytes(to.data, to.len - 1);
+        fs_txn *t = fs_txn_begin(m, NULL, 0);
         st = t ? CHR_OK : CHR_NO_MEMORY;
         if (t) {
-            txn_set_origin(t, m);
-            st = for_each_below(m, t, from, buf_slice(&to), move);
+            st = fs_txn_move_below(t, from, buf_slice(&to));
             if (st == CHR_OK) st = dir_keep(m, t, n); /* so that it has a record to move */
-            if (st == CHR_OK) st = txn_move(t, OBJECT_DIR, own, new_own);
-            if (st == CHR_OK) st = stamp(m, t, OBJECT_DIR, new_own);
-            if (st == CHR_OK && txn_stat(t, OBJECT_KEY, own, NULL) == CHR_OK)
-                st = txn_move(t, OBJECT_KEY, own, new_own);
+            if (st == CHR_OK) st = fs_txn_move(t, OBJECT_DIR, own, new_own);
+            if (st == CHR_OK) st = fs_txn_stamp(t, OBJECT_DIR, new_own, fs_now_ns(m));
+            if (st == CHR_OK) st = fs_txn_move_if_there(t, OBJECT_KEY, own, new_own);
             if (st == CHR_OK) st = dir_keep(m, t, from_parent);
             if (st == CHR_OK)
-                st = fs_commit(m, t);
+                st = fs_commit(t);
             else
-                txn_abort(t);
+                fs_txn_abort(t);
         }
     }
     if (st == CHR_OK && target) {
@@ -161,19 +100,18 @@ static int rename_file(mount *m, node *n, node *to_parent, const char *to_name, 
     if (st == CHR_OK) st = file_flush(m, n);
     if (st == CHR_OK && target) st = file_keep_contents(m, target, &hidden);
     if (st == CHR_OK) {
-        slice keys[4] = { buf_slice(&n->key), buf_slice(&to), dir_key(from_parent), buf_slice(&hidden) };
-        txn  *t = txn_begin(m->store, keys, 4);
+        slice   keys[4] = { buf_slice(&n->key), buf_slice(&to), dir_key(from_parent), buf_slice(&hidden) };
+        fs_txn *t = fs_txn_begin(m, keys, 4);
         st = t ? CHR_OK : CHR_NO_MEMORY;
         if (t) {
-            txn_set_origin(t, m);
             st = target ? file_move_hidden(t, target, keys[3]) : CHR_OK;
-            if (st == CHR_OK) st = txn_move(t, OBJECT_KEY, keys[0], keys[1]);
-            if (st == CHR_OK) st = stamp(m, t, OBJECT_KEY, keys[1]);
+            if (st == CHR_OK) st = fs_txn_move(t, OBJECT_KEY, keys[0], keys[1]);
+            if (st == CHR_OK) st = fs_txn_stamp(t, OBJECT_KEY, keys[1], fs_now_ns(m));
             if (st == CHR_OK) st = dir_keep(m, t, from_parent);
             if (st == CHR_OK)
-                st = fs_commit(m, t);
+                st = fs_commit(t);
             else
-                txn_abort(t);
+                fs_txn_abort(t);
         }
     }
     if (st == CHR_OK && target) {
@@ -227,21 +165,19 @@ static bool prefix_of(const node *n, buf *prefix)
 
 static chr_status exchange_keys(mount *m, const node *a, const node *b, slice below_a, slice below_b)
 {
-    bool  dirs = a->kind == NODE_DIR || b->kind == NODE_DIR;
-    slice keys[2] = { chr_bytes(below_a.data, below_a.len - 1), chr_bytes(below_b.data, below_b.len - 1) };
-    txn  *t = txn_begin(m->store, keys, dirs ? 0 : 2);
+    bool    dirs = a->kind == NODE_DIR || b->kind == NODE_DIR;
+    slice   keys[2] = { chr_bytes(below_a.data, below_a.len - 1), chr_bytes(below_b.data, below_b.len - 1) };
+    fs_txn *t = fs_txn_begin(m, keys, dirs ? 0 : 2);
     if (!t) return CHR_NO_MEMORY;
-    txn_set_origin(t, m);
-    chr_status st = txn_swap(t, OBJECT_KEY, keys[0], keys[1]);
-    if (st == CHR_OK && dirs) st = txn_swap(t, OBJECT_DIR, keys[0], keys[1]);
+    chr_status st = fs_txn_swap(t, OBJECT_KEY, keys[0], keys[1]);
+    if (st == CHR_OK && dirs) st = fs_txn_swap(t, OBJECT_DIR, keys[0], keys[1]);
     for (int i = 0; i < 2 && st == CHR_OK; i++) {
-        st = stamp(m, t, OBJECT_KEY, keys[i]);
-        if (st == CHR_OK && dirs) st = stamp(m, t, OBJECT_DIR, keys[i]);
+        st = fs_txn_stamp(t, OBJECT_KEY, keys[i], fs_now_ns(m));
+        if (st == CHR_OK && dirs) st = fs_txn_stamp(t, OBJECT_DIR, keys[i], fs_now_ns(m));
     }
-    if (st == CHR_OK && dirs) st = for_each_below(m, t, below_a, below_b, swap);
-    if (st == CHR_OK && dirs) st = for_each_below(m, t, below_b, below_a, move_single);
-    if (st == CHR_OK) return fs_commit(m, t);
-    txn_abort(t);
+    if (st == CHR_OK && dirs) st = fs_txn_swap_below(t, below_a, below_b);
+    if (st == CHR_OK) return fs_commit(t);
+    fs_txn_abort(t);
     return st;
 }
 

@@ -16,7 +16,7 @@ enum {
 static chr_status fits(mount *m, uint64_t len)
 {
     uint64_t   free_bytes = 0, total = 0;
-    chr_status st = env_space(db_env(store_db(m->store)), db_dir(store_db(m->store)), &free_bytes, &total);
+    chr_status st = fs_space(m, &free_bytes, &total);
     return st == CHR_OK && len > free_bytes ? chr_fail(CHR_NO_SPACE, "the disk has not room for so many bytes") : st;
 }
 

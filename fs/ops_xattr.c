@@ -28,33 +28,40 @@ static chr_status load(mount *m, const node *n, buf *list)
     list->len = 0;
     if (!n || !home(m, n, &space, &key)) return CHR_OK;
     if (n->kind == NODE_FILE && !n->in_store) return buf_set(list, buf_slice(&n->xattrs)) ? CHR_OK : chr_nomem();
-    chr_status st = store_get_xattrs(m->store, space, key, list);
+    chr_status st = fs_get_xattrs(m, space, key, list);
     return st == CHR_NOT_FOUND ? CHR_OK : st;
 }
 
-static chr_status save(mount *m, node *n, slice list)
+static chr_status save_once(mount *m, node *n, slice list)
 {
     object_space space;
     slice        key;
     object_meta  meta;
     if (!home(m, n, &space, &key)) return CHR_NOT_FOUND;
     if (n->kind == NODE_FILE && !n->in_store) return buf_set(&n->xattrs, list) ? CHR_OK : chr_nomem();
-    txn *t = txn_begin(m->store, &key, 1);
+    fs_txn *t = fs_txn_begin(m, &key, 1);
     if (!t) return CHR_NO_MEMORY;
-    txn_set_origin(t, m);
     chr_status st = CHR_OK;
-    st = txn_stat(t, space, key, &meta);
+    st = fs_txn_stat(t, space, key, &meta);
     if (st == CHR_NOT_FOUND && space == OBJECT_DIR) {
-        meta = object_meta_default(m->store, 0);
+        meta = fs_default_meta(m, 0);
         meta.mode = S_IFDIR | 0755;
         st = CHR_OK;
     }
-    meta.ctime_ns = n->meta.ctime_ns = store_now_ns(m->store);
+    meta.ctime_ns = n->meta.ctime_ns = fs_now_ns(m);
     meta.has_attrs = true;
-    if (st == CHR_OK) st = txn_set_meta(t, space, key, &meta);
-    if (st == CHR_OK) st = txn_set_xattrs(t, space, key, list);
-    if (st == CHR_OK) return fs_commit(m, t);
-    txn_abort(t);
+    if (st == CHR_OK) st = fs_txn_set_meta(t, space, key, &meta);
+    if (st == CHR_OK) st = fs_txn_set_xattrs(t, space, key, list);
+    if (st == CHR_OK) return fs_commit(t);
+    fs_txn_abort(t);
+    return st;
+}
+
+static chr_status save(mount *m, node *n, slice list)
+{
+    chr_status st;
+    do st = save_once(m, n, list);
+    while (fs_again(m, st));
     return st;
 }
 

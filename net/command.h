@@ -55,6 +55,7 @@ command_fn cmd_monitor, cmd_slowlog, cmd_latency, cmd_memory;
 command_fn cmd_multi, cmd_exec, cmd_discard, cmd_watch, cmd_unwatch;
 command_fn cmd_subscribe, cmd_unsubscribe, cmd_psubscribe, cmd_punsubscribe, cmd_publish, cmd_pubsub;
 command_fn cmd_auth, cmd_acl;
+command_fn cmd_fs, cmd_fscommit, cmd_fssettled, cmd_fswatch;
 bool       client_is_administration(slice subcommand); /* of CLIENT */
 void       forget_user(session *s);
 bool       authenticate(request *r, slice name, slice password); /* of HELLO, too */

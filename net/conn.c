@@ -92,6 +92,7 @@ static void leave_all(conn *c)
     pubsub_leave(&s->pubsub, &c->session);
     monitors_leave(&s->monitors, &c->session);
     tracking_leave(&s->tracking, &c->session);
+    mounts_leave(&s->mounts, &c->session);
 }
 
 /* Nobody has the connection any more, but perhaps the inbox: it is freed at the end of the turn. */

@@ -410,6 +410,7 @@ static void stop(server *s, unsigned running)
     if (s->socket_path) (void)unlink(s->socket_path);
     pubsub_free(&s->pubsub);
     tracking_free(&s->tracking);
+    mounts_free(&s->mounts);
     monitors_free(&s->monitors);
     slowlog_free(&s->slowlog);
     latency_free(&s->latency);
@@ -439,6 +440,7 @@ chr_status server_start(store *st, const server_options *options, server **out)
     pubsub_init(&s->pubsub, st);
     monitors_init(&s->monitors);
     tracking_init(&s->tracking, s);
+    mounts_init(&s->mounts, s);
     slowlog_init(&s->slowlog);
     latency_init(&s->latency);
     calls_init(&s->calls);

@@ -8,6 +8,7 @@
 #include "net/cursors.h"
 #include "net/latency.h"
 #include "net/monitor.h"
+#include "net/mounts.h"
 #include "net/pubsub.h"
 #include "net/server.h"
 #include "net/settings.h"
@@ -55,6 +56,7 @@ struct server {
     pubsub            pubsub;
     monitors          monitors;
     tracking          tracking;
+    mounts            mounts;
     slowlog           slowlog;
     latency           latency;
     calls             calls;

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "cli/background.h"
 #include "cli/commands.h"
+#include "cli/mount_address.h"
 #include "cli/mount_words.h"
 #include "cli/offline.h"
 #include "cli/precheck.h"
@@ -19,16 +20,16 @@
 typedef struct mount_plan {
     const char   *dir, *path;
     mount_options options;
+    bool          far; /* `dir` is the address of a server */
 } mount_plan;
 
 static chr_status precheck(const mount_plan *plan)
 {
-    char     host[256];
-    uint16_t port;
-    if (access(plan->dir, F_OK) < 0 && !strchr(plan->dir, '/') && parse_address(plan->dir, host, sizeof host, &port))
+    if (plan->far) return precheck_mount_point(plan->path, NULL);
+    if (plan->options.far.given)
         return chr_fail(CHR_INVALID,
-                        "mounting from a running server (%s) is not available yet; give a data directory, or have the "
-                        "server mount with 'chronos serve --mount PATH'",
+                        "the mount options timeout, auth, tls and tls-ca are for a server, given as HOST:PORT; "
+                        "%s is a directory",
                         plan->dir);
     chr_status st = precheck_store(plan->dir, !plan->options.read_only);
     return chr_ok(st) ? precheck_mount_point(plan->path, plan->dir) : st;
@@ -40,7 +41,7 @@ static void on_unmounted(void *arg) { stop_ask(arg, "unmounted"); }
 
 /* Mounts, and serves until unmounted or told to stop. `ready`: go to the background, tell the waiting parent through it and
  * close it; -1: stay. */
-static int serve_mount(const mount_plan *plan, store *s, stop *end, int ready)
+static int serve_mount(const mount_plan *plan, store *s, remote *server, stop *end, int ready)
 {
     mount        *m;
     int           status = EXIT_DONE;
@@ -48,6 +49,7 @@ static int serve_mount(const mount_plan *plan, store *s, stop *end, int ready)
     options.mount_point = plan->path;
     options.on_unmounted = on_unmounted;
     options.unmounted_arg = end;
+    options.remote = server;
     if (!chr_ok(mount_start(s, &options, &m))) return complain("%s", chr_message());
     if (ready >= 0) {
         if (chr_ok(background_enter()))
@@ -65,6 +67,19 @@ static int serve_mount(const mount_plan *plan, store *s, stop *end, int ready)
     return status;
 }
 
+static int serve_far(const mount_plan *plan, stop *end, int ready)
+{
+    remote        *server;
+    remote_options options = { .timeout_ms = 0 };
+    chr_status     st = mount_address(plan->dir, &plan->options, &options);
+    if (chr_ok(st)) st = remote_open(&options, &server);
+    explicit_bzero(options.password, sizeof options.password);
+    if (!chr_ok(st)) return complain("%s", chr_message());
+    int status = serve_mount(plan, NULL, server, end, ready);
+    remote_close(server);
+    return status;
+}
+
 static int open_and_serve(const mount_plan *plan, int ready)
 {
     int         status;
@@ -75,11 +90,17 @@ static int open_and_serve(const mount_plan *plan, int ready)
     options.read_only = plan->options.read_only;
     options.create_if_missing = !plan->options.read_only;
     if (!chr_ok(stop_begin(&end))) return complain("%s", chr_message());
+    if (plan->far) {
+        status = serve_far(plan, &end, ready);
+        stop_end(&end);
+        background_leave();
+        return status;
+    }
     chr_status st = chr_open(plan->dir, &options, &s);
     if (!chr_ok(st)) {
         status = complain_of_opening(st, plan->dir);
     } else {
-        status = serve_mount(plan, s, &end, ready);
+        status = serve_mount(plan, s, NULL, &end, ready);
         if (!chr_ok(chr_close(s))) status = complain("%s", chr_message());
     }
     stop_end(&end);
@@ -115,17 +136,32 @@ static int serve_in_background(const mount_plan *plan)
     return complain("the process that was to serve %s was ended by signal %d", plan->path, WTERMSIG(child));
 }
 
+static bool make_absolute(slice *file, char absolute[PATH_MAX])
+{
+    char path[PATH_MAX];
+    if (!file->len) return true;
+    if (file->len >= sizeof path) return false;
+    memcpy(path, file->data, file->len);
+    path[file->len] = 0;
+    if (!absolute_path(path, absolute)) return false;
+    *file = chr_str(absolute);
+    return true;
+}
+
 static int run_plan(const mount_plan *plan, bool foreground, bool fake)
 {
     char       dir[PATH_MAX], path[PATH_MAX];
     mount_plan absolute = *plan;
+    char       files[2][PATH_MAX];
     if (!chr_ok(precheck(plan))) return complain("%s", chr_message());
     if (fake) return EXIT_DONE;
     if (foreground) return open_and_serve(plan, -1);
+    if (!make_absolute(&absolute.options.far.auth, files[0]) || !make_absolute(&absolute.options.far.tls_ca, files[1]))
+        return complain("the path from / to a file in the mount options is too long");
     /* The child's working directory becomes /, so paths must not depend on it. */
-    if (!absolute_path(plan->dir, dir) || !absolute_path(plan->path, path))
+    if ((!plan->far && !absolute_path(plan->dir, dir)) || !absolute_path(plan->path, path))
         return complain("the path from / to %s or to %s is too long", plan->dir, plan->path);
-    absolute.dir = dir;
+    if (!plan->far) absolute.dir = dir;
     absolute.path = path;
     return serve_in_background(&absolute);
 }
@@ -133,7 +169,7 @@ static int run_plan(const mount_plan *plan, bool foreground, bool fake)
 int mount_run(const command_values *values, size_t count, char **operand)
 {
     (void)count;
-    mount_plan plan = { .dir = operand[0], .path = operand[1] };
+    mount_plan plan = { .dir = operand[0], .path = operand[1], .far = is_server_address(operand[0]) };
     if (!chr_ok(mount_words_read(&values->mount.words, false, &plan.options))) return complain("%s", chr_message());
     return run_plan(&plan, values->mount.foreground, false);
 }
@@ -141,7 +177,7 @@ int mount_run(const command_values *values, size_t count, char **operand)
 int mount_helper_run(const command_values *values, size_t count, char **operand)
 {
     (void)count;
-    mount_plan plan = { .dir = operand[0], .path = operand[1] };
+    mount_plan plan = { .dir = operand[0], .path = operand[1], .far = is_server_address(operand[0]) };
     if (!chr_ok(mount_words_read(&values->helper.words, values->helper.sloppy, &plan.options)))
         return complain("%s", chr_message());
     return run_plan(&plan, false, values->helper.fake);

@@ -62,6 +62,26 @@ static chr_status take_prefix(slice value, mount_options *to)
     return chr_fail(CHR_INVALID, "the mount option prefix has %zu bytes; give 1 to %u", value.len, CHR_KEY_MAX - 1);
 }
 
+static chr_status take_auth(slice value, mount_options *to)
+{
+    to->far.given = true;
+    to->far.auth = value;
+    return value.len ? CHR_OK : bad_value("auth", value, "a file with NAME:PASSWORD");
+}
+static chr_status take_tls_ca(slice value, mount_options *to)
+{
+    to->far.given = to->far.tls = true;
+    to->far.tls_ca = value;
+    return value.len ? CHR_OK : bad_value("tls-ca", value, "a file of certificates to trust");
+}
+static chr_status take_timeout(slice value, mount_options *to)
+{
+    to->far.given = true;
+    return parse_number(value, 10, 3600, &to->far.timeout_s) && to->far.timeout_s
+               ? CHR_OK
+               : bad_value("timeout", value, "seconds, from 1 to 3600");
+}
+
 #define FLAG(word, member, value)                                                                                      \
     {                                                                                                                  \
         .name = (word), .field = offsetof(mount_options, member), .to = (value)                                        \
@@ -75,6 +95,10 @@ static const mount_word words_known[] = {
     { .name = "umask", .take = take_umask },
     { .name = "prefix", .take = take_prefix },
     { .name = "cache", .take = take_cache },
+    { .name = "timeout", .take = take_timeout },
+    { .name = "auth", .take = take_auth },
+    { .name = "tls-ca", .take = take_tls_ca },
+    FLAG("tls", far.tls, true),
     FLAG("exec", no_exec, false),
     FLAG("noexec", no_exec, true),
     FLAG("suid", suid, true),
@@ -112,7 +136,7 @@ static chr_status unknown(slice name)
     if (near) return chr_fail(CHR_INVALID, "unknown mount option '%s'; did you mean '%s'?", text, near);
     return chr_fail(CHR_INVALID,
                     "unknown mount option '%s'; there are ro, rw, allow_other, uid=, gid=, umask=, "
-                    "prefix= and cache=",
+                    "prefix= and cache=; of a server: timeout=, auth=, tls and tls-ca=",
                     text);
 }
 
@@ -127,6 +151,7 @@ static chr_status take_word(slice word, bool sloppy, mount_options *to)
         if (!known->take == !equal) {
             if (equal) return known->take(value, to);
             *(bool *)((char *)to + known->field) = known->to;
+            to->far.given = to->far.given || to->far.tls;
             return CHR_OK;
         }
         if (equal) return chr_fail(CHR_INVALID, "the mount option %s takes no value", known->name);

@@ -135,7 +135,7 @@ chr_status precheck_mount_point(const char *path, const char *dir)
     struct stat sb;
     char        point[PATH_MAX], store[PATH_MAX];
     if (stat(path, &sb) < 0 && errno == ENOTCONN) return CHR_OK; /* its server died; the mount will be taken over */
-    if (resolve(path, point) && resolve(dir, store)) {
+    if (dir && resolve(path, point) && resolve(dir, store)) {
         if (lies_in(store, point))
             return chr_fail(CHR_INVALID, "cannot mount at %s: the data directory %s lies in it", path, dir);
         if (lies_in(point, store))

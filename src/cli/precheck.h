@@ -10,7 +10,8 @@
 
 /* A directory that holds a store, or (if `may_create`) in which one can be made. */
 chr_status precheck_store(const char *dir, bool may_create);
-/* A directory that is there and empty, or a mount that a dead server left behind, and is not mixed up with the store's. */
+/* A directory that is there and empty, or a mount that a dead server left behind, and is not mixed up with the store's (NULL:
+ * that is elsewhere). */
 chr_status precheck_mount_point(const char *path, const char *dir);
 /* "ADDR:PORT" can be listened on; beyond this machine only if `allow_remote`. */
 chr_status precheck_listen(const char *address, bool allow_remote);

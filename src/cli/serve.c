@@ -30,11 +30,15 @@ static chr_status precheck_tls(const serve_options *o)
 
 static chr_status precheck(const serve_options *o)
 {
-    chr_status st = precheck_listen(o->listen, o->allow_remote);
+    mount_options options = { 0 };
+    chr_status    st = precheck_listen(o->listen, o->allow_remote);
     if (chr_ok(st) && o->tls) st = precheck_tls(o);
     if (chr_ok(st)) st = precheck_store(o->dir, true);
     if (chr_ok(st) && o->mount) st = precheck_mount_point(o->mount, o->dir);
-    if (chr_ok(st)) st = mount_words_read(&o->mount_words, false, &(mount_options){ 0 });
+    if (chr_ok(st)) st = mount_words_read(&o->mount_words, false, &options);
+    if (chr_ok(st) && options.far.given)
+        st = chr_fail(CHR_INVALID,
+                      "the mount options timeout, auth, tls and tls-ca are for 'chronos mount HOST:PORT DIR'");
     if (chr_ok(st) && o->mount_words.count && !o->mount)
         st = chr_fail(CHR_INVALID, "--mount-options are for a mount; give --mount PATH too");
     if (chr_ok(st) && o->users) {
