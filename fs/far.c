@@ -4,17 +4,17 @@
 
 #include "base/log.h"
 
-static void on_changed(void *arg, change_kind kind, slice key)
+static void on_changed(void *arg, change_kind kind, slice key, uint64_t registration)
 {
     mount *m = arg;
-    if (!invalidate_key(m, kind, kind == CHANGE_RANGE ? chr_bytes(NULL, 0) : key, true))
-        remote_settled(m->remote, 1); /* no memory: the kernel's second is the bound then */
+    if (!invalidate_key(m, kind, kind == CHANGE_RANGE ? chr_bytes(NULL, 0) : key, registration))
+        remote_settled(m->remote, registration); /* no memory: the kernel's second is the bound then */
 }
 
 static void on_missed(void *arg)
 {
     mount *m = arg;
-    (void)invalidate_key(m, CHANGE_RANGE, chr_bytes(NULL, 0), false);
+    (void)invalidate_key(m, CHANGE_RANGE, chr_bytes(NULL, 0), 0);
     pthread_mutex_lock(&m->queue_mu);
     m->repay = true;
     pthread_cond_signal(&m->repay_work);

@@ -206,8 +206,8 @@ chr_status files_flush_all(mount *m);
 /* ---- invalidate.c ---- */
 chr_status invalidate_start(mount *m);
 void       invalidate_stop(mount *m);
-/* What a server says of changes; `settle`: it waits until the kernel has been told. */
-bool invalidate_key(mount *m, change_kind kind, slice key, bool settle);
+/* What a server says of changes; `registration` is for remote_settled, or 0. False: no memory. */
+bool invalidate_key(mount *m, change_kind kind, slice key, uint64_t registration);
 /* Soon, the kernel will forget what it knows of the file. */
 void invalidate_file(mount *m, const node *n);
 

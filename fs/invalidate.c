@@ -13,7 +13,7 @@ enum { QUEUE_KEY_MAX = CHR_KEY_MAX };
 struct pending {
     struct pending *next;
     change_kind     kind;
-    uint64_t        seq;
+    uint64_t        seq; /* of the change, or the registration with the server that told of it */
     size_t          len;
     char            key[];
 };
@@ -50,7 +50,10 @@ static bool on_change(void *arg, const change *c)
     return may_be_known(m, c->key) && queue(m, c->kind, c->key, c->seq);
 }
 
-bool invalidate_key(mount *m, change_kind kind, slice key, bool settle) { return queue(m, kind, key, settle); }
+bool invalidate_key(mount *m, change_kind kind, slice key, uint64_t registration)
+{
+    return queue(m, kind, key, registration);
+}
 
 void invalidate_file(mount *m, const node *n) { (void)queue(m, CHANGE_PUT, buf_slice(&n->key), 0); }
 
@@ -137,7 +140,6 @@ static void tell(mount *m, const notices *l)
 static void invalidate(mount *m, struct pending *first)
 {
     notices l = { 0 };
-    size_t  settled = 0;
     /* Requests that may have seen what was there before have replied once this lock was had. */
     pthread_rwlock_wrlock(&m->barrier);
     pthread_rwlock_unlock(&m->barrier);
@@ -154,12 +156,13 @@ static void invalidate(mount *m, struct pending *first)
     free(l.at);
     while (first) {
         struct pending *next = first->next;
-        settled += first->seq != 0;
-        if (first->seq && !m->remote) store_watch_settled(m->watch, first->seq);
+        if (first->seq && m->remote)
+            remote_settled(m->remote, first->seq);
+        else if (first->seq)
+            store_watch_settled(m->watch, first->seq);
         free(first);
         first = next;
     }
-    if (m->remote && settled) remote_settled(m->remote, settled);
 }
 
 static void *invalidator_main(void *arg)

@@ -121,6 +121,22 @@ static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info 
     fuse_reply_err(req, 0);
 }
 
+/* The entries from `from` on are going to be looked up, as many as `size` bytes of them can be. A server is asked once for all. */
+static void foresee(mount *m, const node *dir, const listing *l, size_t from, size_t size)
+{
+    enum { ENTRY_MIN = 152 /* bytes of one without its name */, AT_ONCE = 256 };
+    slice  keys[AT_ONCE];
+    buf    all[AT_ONCE] = { { 0 } };
+    size_t n = 0;
+    for (size_t i = from; i < l->n && n < AT_ONCE && (n + 1) * ENTRY_MIN <= size; i++) {
+        bool partial;
+        if (node_key(dir, l->names.data + l->at[i] + 1, false, &all[n], &partial) == CHR_OK) n++;
+    }
+    for (size_t i = 0; i < n; i++) keys[i] = buf_slice(&all[i]);
+    if (n > 1) remote_foresee(m->remote, keys, n);
+    for (size_t i = 0; i < AT_ONCE; i++) chr_buf_free(&all[i]);
+}
+
 /* Positions: 0 ".", 1 "..", then the listing. */
 static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi, bool plus)
 {
@@ -135,6 +151,8 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, 
         for (size_t i = 0; n->kind == NODE_CONTROL_DIR && control_name(m, i) && st == CHR_OK; i++)
             if (!add(l, control_name(m, i), false)) st = chr_nomem();
     }
+    if (st == CHR_OK && plus && m->remote && n->kind == NODE_DIR)
+        foresee(m, n, l, offset > 2 ? (size_t)offset - 2 : 0, size);
     for (uint64_t i = (uint64_t)offset; st == CHR_OK && i < l->n + 2; i++) {
         struct fuse_entry_param e = { 0 };
         const char             *name = i == 0 ? "." : i == 1 ? ".." : l->names.data + l->at[i - 2] + 1;

@@ -195,6 +195,7 @@ static chr_status take_greeting(remote *r, const redisReply *reply, uint64_t *ru
     if (in.failed || version != WIRE_VERSION) return remote_malformed();
     pthread_mutex_lock(&r->mu);
     r->registration = registration;
+    r->settled = r->unsettled = 0;
     r->clock_ns = theirs - ((int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
     r->uid = uid;
     r->gid = gid;
@@ -215,7 +216,6 @@ static chr_status greet(remote *r)
     st = take_greeting(r, good ? reply : NULL, &run);
     freeReplyObject(reply);
     if (st == CHR_OK) {
-        atomic_store(&r->settled, 0);
         atomic_store(&r->heard_ms, began);
         set_up(r, run);
     } else {
@@ -233,7 +233,12 @@ static bool take_push(remote *r, const redisReply *push)
         push->element[1]->integer > CHANGE_RANGE)
         return false;
     const redisReply *key = push->element[2];
-    r->events.changed(r->events.arg, (change_kind)push->element[1]->integer, chr_bytes(key->str, (size_t)key->len));
+    pthread_mutex_lock(&r->mu);
+    if (!r->unsettled++) r->since_ms = atomic_load(&r->heard_ms);
+    uint64_t registration = r->registration;
+    pthread_mutex_unlock(&r->mu);
+    r->events.changed(r->events.arg, (change_kind)push->element[1]->integer, chr_bytes(key->str, (size_t)key->len),
+                      registration);
     return true;
 }
 
@@ -250,8 +255,11 @@ static bool say_settled(remote *r)
 {
     char        registration[24], n[24];
     const slice args[] = { chr_str("FSSETTLED"), chr_str(r->token), chr_str(registration), chr_str(n) };
+    pthread_mutex_lock(&r->mu);
     snprintf(registration, sizeof registration, "%llu", (unsigned long long)r->registration);
-    snprintf(n, sizeof n, "%llu", (unsigned long long)atomic_exchange(&r->settled, 0));
+    snprintf(n, sizeof n, "%llu", (unsigned long long)r->settled);
+    r->settled = 0;
+    pthread_mutex_unlock(&r->mu);
     return remote_link_send(r->ears, args, 4);
 }
 
@@ -280,12 +288,12 @@ static void listen_on(remote *r)
     while (good && !is_stopping(r)) {
         redisReply *reply = NULL;
         int64_t     now = clock_ms();
-        bool        asked = read(r->wake_fd, &woken, sizeof woken) > 0;
-        if ((asked || atomic_load(&r->settled) || now - last >= PING_MS) && s.n < sizeof s.ms / sizeof *s.ms) {
+        bool        room = s.n < sizeof s.ms / sizeof *s.ms;
+        if (room && (read(r->wake_fd, &woken, sizeof woken) > 0 || now - last >= PING_MS)) {
             good = say_settled(r);
             s.ms[s.n++] = last = now;
         }
-        good = good && remote_link_receive(r->ears, r->wake_fd, PING_MS, &reply) &&
+        good = good && remote_link_receive(r->ears, room ? r->wake_fd : -1, PING_MS, &reply) &&
                (!reply || take_reply(r, reply, &s)) && clock_ms() - atomic_load(&r->heard_ms) < LOST_MS;
         freeReplyObject(reply);
     }
@@ -306,7 +314,7 @@ static void rest(remote *r, int64_t *ms)
 static void *thread_main(void *arg)
 {
     remote *r = arg;
-    bool    told = false;
+    bool    told = false, first = true; /* nothing was known before */
     int64_t again_ms = AGAIN_MS;
     while (!is_stopping(r)) {
         if (!r->ears && greet(r) != CHR_OK) {
@@ -319,13 +327,32 @@ static void *thread_main(void *arg)
         if (told) log_line(LOG_INFO, "fs", "the server is there again", "server=%s", r->address);
         told = false;
         again_ms = AGAIN_MS;
-        r->events.missed(r->events.arg);
+        if (!first) r->events.missed(r->events.arg);
+        first = false;
         listen_on(r);
+        if (is_stopping(r)) break;
         set_down(r);
         remote_link_close(r->ears);
         r->ears = NULL;
     }
     return NULL;
+}
+
+/* The server need not wait for us any more. */
+static void say_bye(remote *r)
+{
+    remote_link *l = NULL;
+    const slice  args[] = { chr_str("FS"), chr_str("BYE"), chr_str(r->token) };
+    pthread_mutex_lock(&r->mu);
+    if (r->up && r->n_idle) l = r->idle[--r->n_idle];
+    pthread_mutex_unlock(&r->mu);
+    if (!l) return;
+    if (remote_link_send(l, args, 3)) {
+        redisReply *reply = NULL;
+        (void)remote_link_receive(l, -1, PING_MS, &reply);
+        freeReplyObject(reply);
+    }
+    remote_link_close(l);
 }
 
 /* ---- */
@@ -367,10 +394,14 @@ chr_status remote_listen(remote *r, const remote_events *events)
     return r->has_thread ? CHR_OK : chr_fail(CHR_NO_MEMORY, "cannot start a thread");
 }
 
-void remote_settled(remote *r, size_t n)
+void remote_settled(remote *r, uint64_t registration)
 {
     uint64_t one = 1;
-    atomic_fetch_add(&r->settled, n);
+    pthread_mutex_lock(&r->mu);
+    bool counts = registration == r->registration; /* the server has forgotten what it told before */
+    r->unsettled -= counts;
+    r->settled += counts;
+    pthread_mutex_unlock(&r->mu);
     ssize_t ignored = write(r->wake_fd, &one, sizeof one);
     (void)ignored;
 }
@@ -392,6 +423,7 @@ void remote_quiet(remote *r)
 void remote_close(remote *r)
 {
     remote_quiet(r);
+    say_bye(r);
     if (r->ears) remote_link_close(r->ears);
     break_links(r);
     findings_free(r);
@@ -402,7 +434,14 @@ void remote_close(remote *r)
     free(r);
 }
 
-bool remote_is_fresh(remote *r) { return clock_ms() - atomic_load(&r->heard_ms) < FRESH_MS; }
+bool remote_is_fresh(remote *r)
+{
+    int64_t since = atomic_load(&r->heard_ms);
+    pthread_mutex_lock(&r->mu);
+    if (r->unsettled && r->since_ms < since) since = r->since_ms;
+    pthread_mutex_unlock(&r->mu);
+    return clock_ms() - since < FRESH_MS;
+}
 
 const char *remote_address(const remote *r) { return r->address; }
 const char *remote_token(const remote *r) { return r->token; }

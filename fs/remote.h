@@ -22,8 +22,8 @@ typedef struct remote_options {
 
 /* What the server says; on the thread of the connection, and none of them may ask the server for anything. */
 typedef struct remote_events {
-    /* A key was changed by another door; remote_settled is to be called for each, in their order. */
-    void (*changed)(void *arg, change_kind kind, slice key);
+    /* A key was changed by another door; remote_settled is to be called for each, in their order, with this registration. */
+    void (*changed)(void *arg, change_kind kind, slice key, uint64_t registration);
     /* Changes may have been missed: nothing that was known before holds any more. */
     void (*missed)(void *arg);
     void *arg;
@@ -33,8 +33,8 @@ typedef struct remote_events {
 chr_status remote_open(const remote_options *options, remote **out);
 /* From here on the server tells of changes. */
 chr_status remote_listen(remote *r, const remote_events *events);
-void       remote_settled(remote *r, size_t n); /* so many of what it told have been passed on */
-/* No event comes any more; and the same, and frees it. */
+void       remote_settled(remote *r, uint64_t registration); /* what it told has been passed on */
+/* No event comes any more, and nothing is waited for; and, once kernels know nothing any more: the same, and frees it. */
 void remote_quiet(remote *r);
 void remote_close(remote *r);
 /* What the kernel is told now may be kept for REMOTE_CACHE_SECONDS: the server waits for us longer than that. */

@@ -39,11 +39,13 @@ struct remote {
     int64_t         clock_ns; /* how much the server's clock is ahead */
     uint32_t        uid, gid;
 
-    _Atomic(int64_t)  heard_ms; /* when that was sent which the server answered last; 0: it is not up */
-    _Atomic(uint64_t) settled;  /* and not yet said so */
+    uint64_t registration;
+    uint64_t unsettled, settled; /* of what the server has told: not passed on; passed on, and not yet said so */
+    int64_t  since_ms;           /* heard_ms when the oldest unsettled one came, or before */
+
+    _Atomic(int64_t) heard_ms; /* when that was sent which the server answered last; 0: it is not up */
 
     remote_link *ears;         /* of the thread, or before there is one */
-    uint64_t     registration; /* the same */
 
     /* With the mount's mu held: */
     finding *findings;
