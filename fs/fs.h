@@ -65,7 +65,7 @@ typedef struct node {
     extent      *extents;  /* sorted, apart from each other */
     size_t       n_extents, cap_extents;
     uint64_t     dirty_bytes;
-    buf          xattrs; /* of a new file, until it reaches the store */
+    buf          xattrs; /* of what has no object: a new file, or what is unlinked and still in use */
     struct node *next_dirty, *prev_dirty;
     uint64_t     generation; /* changes made through other doors, as the kernel's pages know them */
 } node;
@@ -158,10 +158,10 @@ void       node_stat(mount *m, const node *n, struct stat *st);
 /* Of what the caller makes in the directory. */
 object_meta new_meta(mount *m, fuse_req_t req, const node *parent, mode_t mode);
 /* A name in it has come or gone. */
-void dir_touch(mount *m, node *dir);
-void dir_keep_meta(mount *m, node *dir); /* before its record goes, for those who have it open or stand in it */
-void seen_add(mount *m, slice key);
-bool seen_has(const mount *m, slice key);
+void       dir_touch(mount *m, node *dir);
+chr_status dir_keep_attrs(mount *m, node *dir); /* before its record goes, for those who have it open or stand in it */
+void       seen_add(mount *m, slice key);
+bool       seen_has(const mount *m, slice key);
 
 /* ---- files (file.c); mu held ---- */
 chr_status file_load(mount *m, node *n);

@@ -400,7 +400,14 @@ static object_meta dir_meta(mount *m, const node *n)
     return meta;
 }
 
-void dir_keep_meta(mount *m, node *n) { n->meta = dir_meta(m, n); }
+chr_status dir_keep_attrs(mount *m, node *n)
+{
+    n->meta = dir_meta(m, n);
+    n->xattrs.len = 0;
+    if (n->partial || !n->meta.has_xattrs) return CHR_OK;
+    chr_status st = store_get_xattrs(m->store, OBJECT_DIR, dir_key(n), &n->xattrs);
+    return st == CHR_NOT_FOUND ? CHR_OK : st;
+}
 
 static struct timespec time_of(int64_t ns)
 {

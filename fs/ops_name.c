@@ -216,10 +216,10 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
     if (!error && n->kind != NODE_DIR) error = n->kind == NODE_FILE ? ENOTDIR : EPERM;
     if (!error) error = fs_errno(dir_is_empty(m, n, &empty));
     if (!error && !empty) error = ENOTEMPTY;
+    if (!error) error = fs_errno(dir_keep_attrs(m, n));
     if (!error) {
         slice keys[2] = { dir_key(n), dir_key(p) };
-        dir_keep_meta(m, n);
-        txn *t = txn_begin(m->store, keys, 2);
+        txn  *t = txn_begin(m->store, keys, 2);
         st = t ? CHR_OK : CHR_NO_MEMORY;
         if (t) {
             txn_set_origin(t, m);

@@ -109,7 +109,7 @@ static int rename_dir(mount *m, node *n, node *to_parent, const char *to_name, n
     if (st == CHR_OK) st = node_key(to_parent, to_name, true, &to, &partial);
     if (st == CHR_OK && partial) st = chr_fail(CHR_INVALID, "%s stands for a piece of a longer name", to_name);
     if (st == CHR_OK) st = flush_below(m, n);
-    if (target) dir_keep_meta(m, target);
+    if (st == CHR_OK && target) st = dir_keep_attrs(m, target);
     if (st == CHR_OK) {
         slice from = buf_slice(&n->key), own = dir_key(n), new_own = chr_bytes(to.data, to.len - 1);
         txn  *t = txn_begin(m->store, NULL, 0);

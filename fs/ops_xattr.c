@@ -13,13 +13,14 @@ static bool supported(const char *name)
 /* Where a node's attributes are kept; false: it has none. */
 static bool home(mount *m, const node *n, object_space *space, slice *key)
 {
-    if (!n || n == m->root || n->partial || (n->kind == NODE_DIR && n->unlinked) ||
-        (n->kind != NODE_FILE && n->kind != NODE_DIR))
-        return false;
+    if (!n || n == m->root || n->partial || (n->kind != NODE_FILE && n->kind != NODE_DIR)) return false;
     *space = n->kind == NODE_DIR ? OBJECT_DIR : OBJECT_KEY;
     *key = n->kind == NODE_DIR ? dir_key(n) : buf_slice(&n->key);
     return true;
 }
+
+/* It has no object, or none yet. */
+static bool is_only_here(const node *n) { return n->kind == NODE_DIR ? n->unlinked : !n->in_store; }
 
 static chr_status load(mount *m, const node *n, buf *list)
 {
@@ -27,7 +28,7 @@ static chr_status load(mount *m, const node *n, buf *list)
     slice        key;
     list->len = 0;
     if (!n || !home(m, n, &space, &key)) return CHR_OK;
-    if (n->kind == NODE_FILE && !n->in_store) return buf_set(list, buf_slice(&n->xattrs)) ? CHR_OK : chr_nomem();
+    if (is_only_here(n)) return buf_set(list, buf_slice(&n->xattrs)) ? CHR_OK : chr_nomem();
     chr_status st = store_get_xattrs(m->store, space, key, list);
     return st == CHR_NOT_FOUND ? CHR_OK : st;
 }
@@ -38,7 +39,10 @@ static chr_status save(mount *m, node *n, slice list)
     slice        key;
     object_meta  meta;
     if (!home(m, n, &space, &key)) return CHR_NOT_FOUND;
-    if (n->kind == NODE_FILE && !n->in_store) return buf_set(&n->xattrs, list) ? CHR_OK : chr_nomem();
+    if (is_only_here(n)) {
+        if (list.len > XATTRS_BYTES_MAX) return chr_fail(CHR_TOO_BIG, "the attributes are over their limit");
+        return buf_set(&n->xattrs, list) ? CHR_OK : chr_nomem();
+    }
     txn *t = txn_begin(m->store, &key, 1);
     if (!t) return CHR_NO_MEMORY;
     txn_set_origin(t, m);
