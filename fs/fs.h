@@ -76,12 +76,12 @@ struct mount {
     char                *mount_point;
     struct fuse_session *session;
     store_watch         *watch;
-    pthread_t            threads[8], invalidator;
+    pthread_t            threads[4], invalidator;
     unsigned             n_threads;
     bool                 invalidating;
     atomic_bool          stopping, told;
-    atomic_uint          running;
-    int                  stop_fd; /* an eventfd that ends the loops; never read, so that all of them see it */
+    atomic_uint          started, running; /* of the threads */
+    int                  stop_fd;          /* an eventfd that ends the loops; never read, so that all of them see it */
 
     pthread_rwlock_t barrier;
     pthread_mutex_t  mu;
@@ -117,7 +117,13 @@ static inline void buf_swap(buf *a, buf *b)
 
 /* ---- requests ---- */
 mount *fs_begin(fuse_req_t req); /* takes barrier and mu */
-void   fs_end(mount *m);         /* after the reply */
+void   fs_end(mount *m);         /* after the reply, which leaves now (reply.c) */
+/* To be called, with mu held, if the reply that follows does not reach the kernel: the request was interrupted. */
+typedef void fs_lost_fn(mount *m, node *n, struct fuse_file_info *fi);
+void         fs_if_lost(fs_lost_fn *fn, node *n, const struct fuse_file_info *fi);
+bool         replies_prepare(struct fuse_session *session); /* of a session that is mounted; false: no memory */
+bool         replies_begin_thread(void);                    /* in each thread that serves requests; false: no memory */
+void         replies_end_thread(void);
 /* As txn_commit; returns once the change is in the log as the kernel has it, so that it survives the process. */
 chr_status        fs_commit(mount *m, txn *t);
 int               fs_errno_of(chr_status st); /* not for CHR_OK; and a log line for what an operator should know */

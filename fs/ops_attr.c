@@ -17,12 +17,20 @@ void fill_entry(mount *m, node *n, struct fuse_entry_param *e)
     e->attr_timeout = e->entry_timeout = cache_seconds(m, n);
 }
 
+static void entry_lost(mount *m, node *n, struct fuse_file_info *fi)
+{
+    (void)fi;
+    n->lookups--;
+    node_release(m, n);
+}
+
 void reply_entry(mount *m, fuse_req_t req, node *n)
 {
     struct fuse_entry_param e;
     fill_entry(m, n, &e);
     n->lookups++;
-    if (fuse_reply_entry(req, &e) != 0) n->lookups--; /* the request was interrupted: the kernel has no reference */
+    fs_if_lost(entry_lost, n, NULL);
+    fuse_reply_entry(req, &e);
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)

@@ -112,6 +112,13 @@ static void free_listing(listing *l)
 
 static listing *listing_of(const struct fuse_file_info *fi) { return (listing *)(uintptr_t)fi->fh; }
 
+static void opendir_lost(mount *m, node *n, struct fuse_file_info *fi)
+{
+    (void)m;
+    (void)n;
+    free_listing(listing_of(fi));
+}
+
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     mount   *m = fs_begin(req);
@@ -119,9 +126,12 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     listing *l = calloc(1, sizeof *l);
     int      error = !n ? ENOENT : !l ? ENOMEM : n->kind != NODE_DIR && n->kind != NODE_CONTROL_DIR ? ENOTDIR : 0;
     fi->fh = (uintptr_t)l;
-    if (error || fuse_reply_open(req, fi) != 0) {
-        if (error) fuse_reply_err(req, error);
+    if (error) {
+        fuse_reply_err(req, error);
         free_listing(l);
+    } else {
+        fs_if_lost(opendir_lost, n, fi);
+        fuse_reply_open(req, fi);
     }
     fs_end(m);
 }

@@ -18,6 +18,18 @@ static chr_status empty_file(mount *m, fuse_req_t req, node *n)
     return st;
 }
 
+static void open_lost(mount *m, node *n, struct fuse_file_info *fi)
+{
+    n->opens--;
+    if (n->kind == NODE_CONTROL_FILE) control_close(fi);
+    node_release(m, n);
+}
+static void create_lost(mount *m, node *n, struct fuse_file_info *fi)
+{
+    n->lookups--;
+    open_lost(m, n, fi);
+}
+
 static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
 {
     mount     *m = fs_begin(req);
@@ -66,10 +78,8 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
         fi->direct_io = m->options.strict;
         n->lookups++;
         n->opens++;
-        if (fuse_reply_create(req, &e, fi) != 0) {
-            n->lookups--;
-            n->opens--;
-        }
+        fs_if_lost(create_lost, n, fi);
+        fuse_reply_create(req, &e, fi);
     }
     chr_buf_free(&key);
     fs_end(m);
@@ -91,10 +101,8 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     }
     if (st == CHR_OK) {
         n->opens++;
-        if (fuse_reply_open(req, fi) != 0) {
-            n->opens--;
-            if (n->kind == NODE_CONTROL_FILE) control_close(fi);
-        }
+        fs_if_lost(open_lost, n, fi);
+        fuse_reply_open(req, fi);
     } else {
         fuse_reply_err(req, fs_errno(st));
     }
