@@ -71,6 +71,8 @@ static bool metrics_text(mount *m, buf *text)
     }
     good = good && put_head(text, "chronos_read_only", "gauge", "1 after a failed write or sync.") &&
            buf_printf(text, "chronos_read_only %d\n", s.read_only) &&
+           put_head(text, "chronos_mount_requests_total", "counter", "What the kernel has asked of this mount.") &&
+           buf_printf(text, "chronos_mount_requests_total %" PRIu64 "\n", atomic_load(&m->requests)) &&
            put_head(text, "chronos_level_bytes", "gauge", "Bytes of the tables of a level.");
     for (int i = 0; i < 8 && good; i++)
         good = buf_printf(text, "chronos_level_bytes{level=\"%d\"} %" PRIu64 "\n", i, s.level_bytes[i]);

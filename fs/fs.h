@@ -81,7 +81,8 @@ struct mount {
     bool                 invalidating;
     atomic_bool          stopping, told;
     atomic_uint          started, running; /* of the threads */
-    int                  stop_fd;          /* an eventfd that ends the loops; never read, so that all of them see it */
+    _Atomic(uint64_t)    requests;
+    int                  stop_fd; /* an eventfd that ends the loops; never read, so that all of them see it */
 
     pthread_rwlock_t barrier;
     pthread_mutex_t  mu;

@@ -120,6 +120,7 @@ static void *loop(void *arg)
     while (!ended && !fuse_session_exited(m->session)) {
         int n = fuse_session_receive_buf(m->session, &in);
         if (n > 0) {
+            atomic_fetch_add_explicit(&m->requests, 1, memory_order_relaxed);
             fuse_session_process_buf(m->session, &in);
         } else if (n == -EAGAIN || n == -EINTR) {
             ended = poll(wait, 2, -1) > 0 && wait[1].revents != 0;
