@@ -227,10 +227,10 @@ chr_status dir_exists(mount *m, slice prefix, bool *exists)
     if (st == CHR_OK) *exists = true;
     if (st != CHR_NOT_FOUND) return st;
     for (int space = OBJECT_KEY; space <= OBJECT_DIR && !*exists; space++) {
-        st = store_iter_new(m->store, NULL, (object_space)space, prefix, chr_bytes(NULL, 0), &it);
+        st = store_iter_below(m->store, NULL, (object_space)space, prefix, &it);
         if (st != CHR_OK) return st;
         chr_iter_first(it);
-        *exists = chr_iter_valid(it) && slice_has_prefix(chr_iter_key(it), prefix);
+        *exists = chr_iter_valid(it);
         st = chr_iter_status(it);
         chr_iter_free(it);
         if (st != CHR_OK) return st;

@@ -53,10 +53,10 @@ static chr_status list_space(mount *m, const node *dir, object_space space, list
     place       where = place_of(dir);
     store_iter *it;
     buf         next = { 0 };
-    chr_status  st = store_iter_new(m->store, NULL, space, prefix, chr_bytes(NULL, 0), &it);
+    chr_status  st = store_iter_below(m->store, NULL, space, prefix, &it);
     if (st != CHR_OK) return st;
     chr_iter_first(it);
-    while (chr_iter_valid(it) && slice_has_prefix(chr_iter_key(it), prefix)) {
+    while (chr_iter_valid(it)) {
         char   name[NAME_BYTES_MAX + 1];
         size_t used;
         bool   piece;

@@ -191,11 +191,10 @@ chr_status dir_is_empty(mount *m, const node *n, bool *empty)
     *empty = !dir_has_children_in_memory(n);
     for (int space = OBJECT_KEY; space <= OBJECT_DIR && *empty; space++) {
         store_iter *it;
-        chr_status  st =
-            store_iter_new(m->store, NULL, (object_space)space, buf_slice(&n->key), chr_bytes(NULL, 0), &it);
+        chr_status  st = store_iter_below(m->store, NULL, (object_space)space, buf_slice(&n->key), &it);
         if (st != CHR_OK) return st;
         chr_iter_first(it);
-        *empty = !chr_iter_valid(it) || !slice_has_prefix(chr_iter_key(it), buf_slice(&n->key));
+        *empty = !chr_iter_valid(it);
         st = chr_iter_status(it);
         chr_iter_free(it);
         if (st != CHR_OK) return st;

@@ -74,10 +74,9 @@ static chr_status for_each_below(mount *m, txn *t, slice from, slice to, move_fn
     chr_status st = CHR_OK;
     for (int space = OBJECT_KEY; space <= OBJECT_DIR && st == CHR_OK; space++) {
         store_iter *it;
-        st = store_iter_new(m->store, NULL, (object_space)space, from, chr_bytes(NULL, 0), &it);
+        st = store_iter_below(m->store, NULL, (object_space)space, from, &it);
         if (st != CHR_OK) break;
-        for (chr_iter_first(it); st == CHR_OK && chr_iter_valid(it) && slice_has_prefix(chr_iter_key(it), from);
-             chr_iter_next(it)) {
+        for (chr_iter_first(it); st == CHR_OK && chr_iter_valid(it); chr_iter_next(it)) {
             key.len = 0;
             slice rest = slice_from(chr_iter_key(it), from.len);
             if (!buf_append_slice(&key, to) || !buf_append_slice(&key, rest))

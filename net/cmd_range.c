@@ -115,18 +115,6 @@ static void list(request *r, slice lower, slice upper, const listing *wanted)
 /* Every range is start <= key < end; an empty end is none. */
 static slice range_end(slice end) { return end.len ? end : chr_bytes(NULL, 0); }
 
-/* The first key behind all that begin with `prefix`; NULL data: there is none. `end` is where it lies. */
-static bool prefix_end(slice prefix, buf *end, slice *upper)
-{
-    *upper = chr_bytes(NULL, 0);
-    while (prefix.len && (uint8_t)prefix.data[prefix.len - 1] == 0xff) prefix.len--;
-    if (!prefix.len) return true;
-    if (!buf_set(end, prefix)) return false;
-    end->data[end->len - 1] = (char)((uint8_t)end->data[end->len - 1] + 1);
-    *upper = buf_slice(end);
-    return true;
-}
-
 /* LIMIT n, REV, KEYS, VALUES. False: an error was written. */
 static bool parse_options(request *r, size_t from, listing *l)
 {
@@ -164,10 +152,9 @@ void cmd_range(request *r)
 
 static void list_prefix(request *r, slice prefix, const listing *l)
 {
-    buf   end = { 0 };
-    slice upper;
-    if (prefix_end(prefix, &end, &upper))
-        list(r, prefix.len ? prefix : chr_bytes(NULL, 0), upper, l);
+    buf end = { 0 };
+    if (buf_set_prefix_end(&end, prefix))
+        list(r, prefix.len ? prefix : chr_bytes(NULL, 0), buf_slice(&end), l);
     else
         reply_status(r, CHR_NO_MEMORY);
     chr_buf_free(&end);

@@ -4,16 +4,6 @@
 
 #include <time.h>
 
-/* The least key above all those that begin with `prefix`; its data stays NULL if there is none. */
-static bool prefix_end(slice prefix, buf *end)
-{
-    while (prefix.len && (uint8_t)prefix.data[prefix.len - 1] == 0xff) prefix.len--;
-    if (prefix.len == 0) return true;
-    if (!buf_set(end, prefix)) return false;
-    end->data[prefix.len - 1]++;
-    return true;
-}
-
 static bool append_time(buf *line, int64_t seconds)
 {
     char      text[32];
@@ -82,7 +72,7 @@ int ls_run(const command_values *values, size_t count, char **operand)
     store      *s;
     store_iter *it;
     if (!offline_open(values->key.dir, false, "scan 0", &s)) return EXIT_FAILED;
-    if (!prefix_end(prefix, &end)) {
+    if (!buf_set_prefix_end(&end, prefix)) {
         status = complain("not enough memory");
     } else if (!chr_ok(store_iter_new(s, NULL, OBJECT_KEY, prefix, buf_slice(&end), &it))) {
         status = complain("%s", chr_message());

@@ -94,6 +94,16 @@ free_it:
     return st;
 }
 
+chr_status store_iter_below(store *s, const store_snapshot *snapshot, object_space space, slice prefix,
+                            store_iter **out)
+{
+    buf        end = { 0 };
+    chr_status st = buf_set_prefix_end(&end, prefix) ? store_iter_new(s, snapshot, space, prefix, buf_slice(&end), out)
+                                                     : chr_nomem();
+    chr_buf_free(&end);
+    return st;
+}
+
 void chr_iter_free(chr_iter *it)
 {
     if (!it) return;

@@ -84,6 +84,9 @@ chr_status store_get_xattrs(store *s, object_space space, slice key, buf *xattrs
 /* ---- iterating: chr_iter_* of the C API work on it. What has expired when it is made is absent, as long as it lives ---- */
 chr_status store_iter_new(store *s, const store_snapshot *snapshot, object_space space, slice lower, slice upper,
                           store_iter **out);
+/* Of those whose keys begin with `prefix`. */
+chr_status         store_iter_below(store *s, const store_snapshot *snapshot, object_space space, slice prefix,
+                                    store_iter **out);
 const object_meta *store_iter_meta(store_iter *it); /* of the object it stands on; NULL: it is corrupt, see status */
 uint64_t           store_iter_seq(const store_iter *it);
 
