@@ -77,11 +77,11 @@ struct mount {
     struct fuse_session *session;
     store_watch         *watch;
     pthread_t            threads[4], invalidator;
-    unsigned             n_threads;
+    unsigned             n_threads, wanted;
     bool                 invalidating;
     atomic_bool          stopping, told;
-    atomic_uint          started, running; /* of the threads */
-    _Atomic(uint64_t)    requests;
+    atomic_uint          started, running, awake; /* of the threads */
+    _Atomic(uint64_t)    requests, waited_for;    /* all there were; those of them for which somebody waits */
     int                  stop_fd; /* an eventfd that ends the loops; never read, so that all of them see it */
 
     pthread_rwlock_t barrier;

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { THREADS_MIN = 2, THREADS_MAX = 4, MAX_WRITE = 1 << 20 };
+enum { THREADS_MIN = 2, THREADS_MAX = 4, MAX_WRITE = 1 << 20, WINDOW = 64, REST_MS = 5 };
 
 /* ---- requests ---- */
 
@@ -85,8 +86,8 @@ static chr_status check_mount_point(const char *path)
 
 /* ---- serving ---- */
 
-/* Each thread has a CPU of its own. All of them wake when a request comes, and the one on the client's CPU gets there first, as soon as
- * the client sleeps: waking the other CPU is what costs. They wait in poll and read without blocking: a thread that is on its way to
+/* Each thread has a CPU of its own. All that wait wake when a request comes, and the one on the client's CPU gets there first, as soon
+ * as the client sleeps: waking the other CPU is what costs. They wait in poll and read without blocking: a thread that is on its way to
  * sleep in read is slow to wake, and one that sleeps there cannot be told to stop while somebody keeps the mount busy. */
 static void stay_on_one_cpu(unsigned which)
 {
@@ -108,6 +109,22 @@ static unsigned threads_wanted(void)
     return cpus < THREADS_MIN ? THREADS_MIN : cpus > THREADS_MAX ? THREADS_MAX : (unsigned)cpus;
 }
 
+static bool somebody_waits(const struct fuse_buf *in)
+{
+    struct fuse_in_header head;
+    memcpy(&head, in->mem, sizeof head);
+    return head.opcode != FUSE_FORGET && head.opcode != FUSE_BATCH_FORGET && head.opcode != FUSE_RELEASE &&
+           head.opcode != FUSE_RELEASEDIR;
+}
+
+/* Of a thread that serves less than half its share, since the clients are on other CPUs: waking it for each of their requests costs them
+ * more than it helps. */
+static void rest(mount *m, struct pollfd *stop)
+{
+    if (atomic_fetch_sub(&m->awake, 1) > 1) (void)poll(stop, 1, REST_MS);
+    atomic_fetch_add(&m->awake, 1);
+}
+
 static void *loop(void *arg)
 {
     mount          *m = arg;
@@ -115,14 +132,24 @@ static void *loop(void *arg)
     struct pollfd   wait[2] = { { .fd = fuse_session_fd(m->session), .events = POLLIN },
                                 { .fd = m->stop_fd, .events = POLLIN } };
     bool            ended = false;
+    uint64_t        mine = 0, since = 0;
     stay_on_one_cpu(atomic_fetch_add(&m->started, 1));
     ended = !replies_begin_thread();
     while (!ended && !fuse_session_exited(m->session)) {
         int n = fuse_session_receive_buf(m->session, &in);
         if (n > 0) {
+            bool waits = somebody_waits(&in);
+            mine += waits;
+            if (waits) atomic_fetch_add_explicit(&m->waited_for, 1, memory_order_relaxed);
             atomic_fetch_add_explicit(&m->requests, 1, memory_order_relaxed);
             fuse_session_process_buf(m->session, &in);
         } else if (n == -EAGAIN || n == -EINTR) {
+            uint64_t all = atomic_load_explicit(&m->waited_for, memory_order_relaxed);
+            if (all - since >= WINDOW) {
+                if (mine * 2 * m->wanted < all - since) rest(m, &wait[1]);
+                mine = 0;
+                since = atomic_load_explicit(&m->waited_for, memory_order_relaxed);
+            }
             ended = poll(wait, 2, -1) > 0 && wait[1].revents != 0;
         } else {
             ended = true; /* unmounted */
@@ -224,13 +251,14 @@ chr_status mount_start(store *s, const mount_options *options, mount **out)
     }
     int flags = fcntl(fuse_session_fd(m->session), F_GETFL);
     (void)fcntl(fuse_session_fd(m->session), F_SETFL, flags | O_NONBLOCK);
-    unsigned wanted = threads_wanted();
-    atomic_store(&m->running, wanted);
-    for (; m->n_threads < wanted; m->n_threads++) {
+    m->wanted = threads_wanted();
+    atomic_store(&m->running, m->wanted);
+    atomic_store(&m->awake, m->wanted);
+    for (; m->n_threads < m->wanted; m->n_threads++) {
         if (pthread_create(&m->threads[m->n_threads], NULL, loop, m) != 0) break;
         pthread_setname_np(m->threads[m->n_threads], "chr-fuse");
     }
-    if (m->n_threads < wanted) {
+    if (m->n_threads < m->wanted) {
         mount_stop(m);
         return chr_fail(CHR_NO_MEMORY, "cannot start a thread");
     }

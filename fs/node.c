@@ -303,6 +303,12 @@ static chr_status make_node(mount *m, node *parent, const char *name, node_kind 
     return CHR_OK;
 }
 
+/* What the kernel knows of a file and what its node has go stale by the same changes, and are dropped together (invalidate.c). */
+static bool is_current(const mount *m, const node *n)
+{
+    return n->loaded && n->lookups && !n->meta.expire_ms && !m->options.strict;
+}
+
 chr_status node_lookup(mount *m, node *parent, const char *name, node **out)
 {
     bool  partial, exists;
@@ -312,7 +318,7 @@ chr_status node_lookup(mount *m, node *parent, const char *name, node **out)
         *out = n;
         return n ? CHR_OK : lookup_control(m, parent, name, out);
     }
-    if (n && n->kind == NODE_FILE && n->dirty) { /* it may not be in the store yet */
+    if (n && n->kind == NODE_FILE && (n->dirty || is_current(m, n))) { /* what is dirty may not be in the store yet */
         *out = n;
         return CHR_OK;
     }
