@@ -1,5 +1,6 @@
 #include "net/pipeline.h"
 
+#include "net/cmd_auth.h"
 #include "net/server_internal.h"
 
 enum {
@@ -34,7 +35,7 @@ static bool follows(conn *c, request *r, fits_fn *fits)
     if (in.len == 0 || in.data[0] != '*' || parse_resp(in, &c->args, &used, &error) != PARSE_COMMAND) return false;
     r->args = c->args.at;
     r->n = c->args.n;
-    if (r->n == 0 || command_find(r->args[0]) != r->command || !fits(r)) return false;
+    if (r->n == 0 || command_find(r->args[0]) != r->command || !fits(r) || user_verdict(r, NULL) != MAY) return false;
     c->in_at += used;
     return true;
 }

@@ -415,6 +415,7 @@ static void stop(server *s, unsigned running)
     latency_free(&s->latency);
     calls_free(&s->calls);
     users_free(s->users);
+    acl_log_free(&s->acl_log);
     tls_free(s->tls);
     free(s);
 }
@@ -440,6 +441,7 @@ chr_status server_start(store *st, const server_options *options, server **out)
     monitors_init(&s->monitors);
     tracking_init(&s->tracking, s);
     slowlog_init(&s->slowlog);
+    acl_log_init(&s->acl_log);
     latency_init(&s->latency);
     calls_init(&s->calls);
     ticks_start();

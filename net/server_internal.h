@@ -2,6 +2,7 @@
 #ifndef CHR_NET_SERVER_INTERNAL_H
 #define CHR_NET_SERVER_INTERNAL_H
 
+#include "net/acl_log.h"
 #include "net/calls.h"
 #include "net/command.h"
 #include "net/conn.h"
@@ -60,6 +61,7 @@ struct server {
     calls             calls;
     settings          settings;
     struct users     *users; /* NULL: everybody may do everything */
+    acl_log           acl_log;
     atomic_bool       stopping;
     _Atomic(int64_t)  saved_ms;        /* when the last checkpoint was made; before the first, the start */
     _Atomic(int64_t)  paused_until_ms; /* of server_clock_ms; 0: never */

@@ -19,7 +19,7 @@ export REDISCLI_AUTH=$secret
 assert_eq "$(redis get k)" v
 unset REDISCLI_AUTH
 assert_eq "$(printf 'AUTH reader other\nGET k\nSET k w\n' | redis | grep . | sed 's/ .*//' | tr '\n' ' ')" 'OK v NOPERM '
-printf 'AUTH default %s\nACL SETUSER new on >%s-new\n' "$secret" "$secret" | redis >/dev/null
+printf 'AUTH default %s\nACL SETUSER new on >%s-new ~* +@all\n' "$secret" "$secret" | redis >/dev/null
 export HOME=$TMP
 printf 'AUTH %s\nGET k\n' "$secret" | "$CHRONOS" cli -p "$PORT" >/dev/null
 restart_server
