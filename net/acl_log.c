@@ -75,10 +75,7 @@ void acl_log_denied(const request *r, verdict why, slice what)
     note(r, reasons[why], object, r->session->user.name);
 }
 
-void acl_log_auth(const request *r, const char *user)
-{
-    note(r, "auth", chr_str(r->command->name), *user ? user : "(unknown)");
-}
+void acl_log_auth(const request *r, const char *user) { note(r, "auth", r->args[0], *user ? user : "(unknown)"); }
 
 /* ---- ACL LOG ---- */
 

@@ -181,16 +181,18 @@ static void acl_load(request *r)
 
 /* ---- telling ---- */
 
-static void reply_too_many(request *r, const char *name)
+static void reply_too_many(request *r)
 {
-    reply_error(r, "ERR unknown subcommand or wrong number of arguments for '%s'. Try ACL HELP.", name);
+    slice name = r->args[1];
+    reply_error(r, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try ACL HELP.", (int)name.len,
+                name.data);
 }
 
 static void acl_cat(request *r)
 {
     unsigned in = r->n == 3 ? category_find(r->args[2]) : 0;
     if (r->n > 3) {
-        reply_too_many(r, "cat");
+        reply_too_many(r);
     } else if (r->n == 2) {
         reply_array(r, CATEGORIES);
         for (size_t i = 0; i < CATEGORIES; i++) reply_value(r, chr_str(category_names[i]));
@@ -249,7 +251,7 @@ static void acl_genpass(request *r)
     uint8_t random[PASSWORD_BITS_MAX / 8];
     char    digits[PASSWORD_BITS_MAX / BITS_A_DIGIT];
     if (r->n > 3) {
-        reply_too_many(r, "genpass");
+        reply_too_many(r);
         return;
     }
     if (r->n == 3 && !argument_integer(r, r->args[2], &bits)) return;
@@ -336,7 +338,7 @@ void cmd_acl(request *r)
     case LOAD: acl_load(r); break;
     case LOG:
         if (r->n > 3)
-            reply_too_many(r, "log");
+            reply_too_many(r);
         else
             acl_log_command(r);
         break;

@@ -358,10 +358,19 @@ static bool has_word(const slice *args, size_t n, size_t from, const char *word)
     return false;
 }
 
-/* BITFIELD that only gets. */
+/* BITFIELD that only gets; with a mistake it counts as one that sets. */
 static bool only_gets(const slice *args, size_t n)
 {
-    return !has_word(args, n, 2, "set") && !has_word(args, n, 2, "incrby");
+    for (size_t i = 2; i < n; i++) {
+        size_t left = n - i - 1;
+        if (argument_is(args[i], "get") && left >= 2)
+            i += 2;
+        else if (argument_is(args[i], "overflow") && left >= 1)
+            i++;
+        else
+            return false;
+    }
+    return true;
 }
 
 key_places command_keys(const command *c, const slice *args, size_t n)
