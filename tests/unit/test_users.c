@@ -1,6 +1,7 @@
 /* Users, passwords, and what each may do. */
 #include "serving.h"
 
+#include "net/rights.h"
 #include "net/users.h"
 
 #include <sys/stat.h>
@@ -157,6 +158,112 @@ static void who_is_deleted_is_gone(void **state)
     redisFree(other);
 }
 
+#define NO_KEY "err:NOPERM this user has no permissions to access one of the keys used as arguments"
+#define NO_COMMAND(name) "err:NOPERM this user has no permissions to run the '" name "' command"
+
+/* SETs and GETs that come together are run together; each is looked at all the same. */
+static void a_pipeline_is_no_way_around(void **state)
+{
+    redisContext *c = client(*state), *eve = client(*state);
+    enum { N = 200 };
+    TALK(c, { "AUTH admin secret", "ok:OK" }, { "MSET no:1 secret mine:x 1", "ok:OK" },
+         { "ACL SETUSER eve on >one ~mine:* +set +get", "ok:OK" });
+    assert_reply(eve, "AUTH eve one", "ok:OK");
+    for (int i = 0; i < N; i++) redisAppendCommand(eve, "SET %s:%d v", i % 3 ? "mine" : "no", i % 5);
+    for (int i = 0; i < N; i++) redisAppendCommand(eve, "GET %s:1", i % 4 ? "mine" : "no");
+    for (int i = 0; i < N; i++) assert_next(eve, i % 3 ? "ok:OK" : NO_KEY);
+    for (int i = 0; i < N; i++) assert_next(eve, i % 4 ? "str:v" : NO_KEY);
+    TALK(c, { "GET no:1", "str:secret" }, { "EXISTS no:0 no:2 no:3 no:4", "int:0" });
+    redisFree(c);
+    redisFree(eve);
+}
+
+static void who_may_not_use_a_key_does_not_hear_of_it(void **state)
+{
+    redisContext *c = client(*state), *eve = client(*state);
+    TALK(c, { "AUTH admin secret", "ok:OK" }, { "MSET a:1 x a:2 x b:1 x b:2 x", "ok:OK" },
+         { "ACL SETUSER eve on >one ~a:* %%R~b:2 +@all", "ok:OK" });
+    TALK(eve, { "AUTH eve one", "ok:OK" }, { "KEYS *", "[str:a:1 str:a:2 str:b:2]" },
+         { "SCAN 0 COUNT 100", "[str:0 [str:a:1 str:a:2 str:b:2]]" }, { "SCAN 0 MATCH b:*", "[str:0 [str:b:2]]" },
+         { "RANGE a: a;", "[str:a:1 str:x str:a:2 str:x]" }, { "RANGE a: z", NO_KEY }, { "PREFIX b:", NO_KEY },
+         { "COUNTRANGE a b", NO_KEY }, { "DELRANGE b:2 b:3", NO_KEY }, { "RANDOMKEY", NO_KEY }, { "FLUSHALL", NO_KEY },
+         { "DELRANGE a: a:2", "ok:OK" });
+    TALK(eve, { "CLIENT TRACKING ON BCAST", NO_KEY }, { "CLIENT TRACKING ON BCAST PREFIX b:", NO_KEY },
+         { "CLIENT TRACKING ON BCAST PREFIX a:", "ok:OK" });
+    redisFree(c);
+    redisFree(eve);
+}
+
+static void a_change_is_felt_at_once(void **state)
+{
+    redisContext *c = client(*state), *eve = client(*state), *listener = client(*state), *other = client(*state);
+    TALK(c, { "AUTH admin secret", "ok:OK" }, { "ACL SETUSER eve on >one ~* &a* &b +@all", "ok:OK" });
+    TALK(eve, { "AUTH eve one", "ok:OK" }, { "SET k 1", "ok:OK" }, { "MULTI", "ok:OK" }, { "GET k", "ok:QUEUED" },
+         { "SET k 2", "ok:QUEUED" });
+    TALK(listener, { "AUTH eve one", "ok:OK" }, { "SUBSCRIBE b", "[str:subscribe str:b int:1]" });
+    TALK(other, { "AUTH eve one", "ok:OK" }, { "SUBSCRIBE abc", "[str:subscribe str:abc int:1]" });
+    TALK(c, { "ACL SETUSER eve -set resetchannels &a*", "ok:OK" });
+    TALK(eve,
+         { "EXEC",
+           "[str:1 err:NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC "
+           "call. This command is no longer allowed for the following reason: no permission to execute the "
+           "command or subcommand]" },
+         { "SET k 2", NO_COMMAND("set") }, { "GET k", "str:1" });
+    void *r = NULL;
+    assert_int_equal(redisGetReply(listener, &r), REDIS_ERR); /* it may not listen to b any more, and is closed */
+    TALK(c, { "PUBLISH abc x", "int:1" });
+    assert_next(other, "[str:message str:abc str:x]");
+    /* Whoever is here may stay when the user is locked out, as in Redis, and then not come again. */
+    TALK(c, { "ACL SETUSER eve off", "ok:OK" });
+    assert_reply(eve, "GET k", "str:1");
+    assert_reply(eve, "AUTH eve one", "err:WRONGPASS invalid username-password pair or user is disabled.");
+    assert_reply(eve, "GET k", "str:1");
+    redisFree(c);
+    redisFree(eve);
+    redisFree(listener);
+    redisFree(other);
+}
+
+static void the_file_is_read_again(void **state)
+{
+    redisContext *c = client(*state), *eve = client(*state);
+    users        *u;
+    TALK(c, { "AUTH admin secret", "ok:OK" },
+         { "ACL SETUSER eve on >one ~a*b %%R~c &x +@read -get +client|id", "ok:OK" },
+         { "ACL SETUSER default on nopass -@all +ping", "ok:OK" });
+    assert_reply(eve, "AUTH eve one", "ok:OK");
+    /* What was written is what there is. */
+    assert_int_equal(users_open(users_path, &u), CHR_OK);
+    assert_true(lets_in(u, "eve", "one"));
+    rights *its = users_rights(u, chr_str("eve"));
+    buf     text = { 0 };
+    assert_true(its && rights_put(its, &text) && buf_append_byte(&text, 0));
+    assert_string_equal(text.data, "~a*b %R~c resetchannels &x -@all +@read -get +client|id");
+    chr_buf_free(&text);
+    rights_drop(its);
+    users_free(u);
+    /* Who needs no password is let in as that. */
+    redisContext *nobody = client(*state);
+    TALK(nobody, { "PING", "ok:PONG" }, { "GET a", NO_COMMAND("get") }, { "ACL WHOAMI", NO_COMMAND("acl|whoami") },
+         { "AUTH default whatever", "ok:OK" }, { "RESET", "ok:RESET" }, { "PING", "ok:PONG" });
+    redisFree(nobody);
+    TALK(c, { "ACL SAVE", "ok:OK" }, { "ACL LOAD", "ok:OK" });
+    assert_reply(eve, "STRLEN c", "int:0");
+    /* A bad file changes nothing; a good one is all there is. */
+    write_users(users_path, "user eve on nopass ~* +nosuch\n", 0600);
+    redisReply *r = redisCommand(c, "ACL LOAD");
+    assert_int_equal(r->type, REDIS_REPLY_ERROR);
+    assert_non_null(strstr(r->str, "line 1 of"));
+    assert_non_null(strstr(r->str, "Unknown command or category name in ACL"));
+    freeReplyObject(r);
+    assert_reply(c, "ACL USERS", "[str:default str:admin str:eve]");
+    write_users(users_path, "user admin on nopass ~* &* +@all\n\n# nobody else\n", 0600);
+    TALK(c, { "ACL LOAD", "ok:OK" }, { "ACL LIST", "[str:user admin on nopass ~* &* +@all]" });
+    assert_null(redisCommand(eve, "STRLEN c"));
+    redisFree(c);
+    redisFree(eve);
+}
+
 static void passwords_are_drawn(void **state)
 {
     redisContext *c = client(*state);
@@ -225,6 +332,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_user_who_may_only_read_only_reads, setup_users, teardown),
         cmocka_unit_test_setup_teardown(users_are_made_and_changed, setup_users, teardown),
         cmocka_unit_test_setup_teardown(who_is_deleted_is_gone, setup_users, teardown),
+        cmocka_unit_test_setup_teardown(a_pipeline_is_no_way_around, setup_users, teardown),
+        cmocka_unit_test_setup_teardown(who_may_not_use_a_key_does_not_hear_of_it, setup_users, teardown),
+        cmocka_unit_test_setup_teardown(a_change_is_felt_at_once, setup_users, teardown),
+        cmocka_unit_test_setup_teardown(the_file_is_read_again, setup_users, teardown),
         cmocka_unit_test_setup_teardown(passwords_are_drawn, setup_users, teardown),
         cmocka_unit_test_setup_teardown(files_that_will_not_do_are_refused, setup, teardown),
     };
