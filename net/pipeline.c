@@ -56,6 +56,8 @@ static bool set_together(request *r, const row *all)
     slice    keys[TOGETHER] = { 0 };
     uint64_t seq = 0;
     for (size_t i = 0; i < all->n; i++) keys[i] = all->args[i][1];
+    /* Who listens hears of each, and not of what a transaction leaves. */
+    if (atomic_load_explicit(&r->server->pubsub.notify, memory_order_relaxed)) return false;
     txn *t = txn_begin(r->store, keys, all->n);
     if (!t) return false;
     chr_status st = CHR_OK;

@@ -7,6 +7,7 @@
 #include "net/command.h"
 #include "net/conn.h"
 #include "net/cursors.h"
+#include "net/expiries.h"
 #include "net/latency.h"
 #include "net/monitor.h"
 #include "net/pubsub.h"
@@ -53,6 +54,7 @@ struct server {
     unsigned          n_reactors;
     workers          *workers;
     cursors           cursors;
+    expiries          expiries;
     pubsub            pubsub;
     monitors          monitors;
     tracking          tracking;

@@ -351,6 +351,7 @@ static chr_status start_watching(tracking *t)
     if (!t->buckets) t->buckets = calloc(BUCKETS, sizeof(tracked *)); /* nobody looks at them before there is a watch */
     if (!t->buckets) st = chr_nomem();
     if (st == CHR_OK && !t->watch) st = store_watch_add(t->server->store, on_change, t, &t->watch);
+    if (st == CHR_OK) st = expiries_want(&t->server->expiries, EXPIRIES_TRACKING, true);
     pthread_mutex_unlock(&t->watch_mu);
     return st;
 }
