@@ -148,21 +148,27 @@ static void client_setinfo(request *r)
                     r->args[2].data);
 }
 
-bool client_is_administration(slice subcommand_name)
-{
-    static const char *const names[] = { "kill", "list", "no-evict", "pause", "unpause" };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (argument_is(subcommand_name, names[i])) return true;
-    return false;
-}
+const subcommand client_subcommands[] = {
+    { "caching", 3, 0, CAT_CONNECTION, 0 },
+    { "getname", 2, 0, CAT_CONNECTION, 0 },
+    { "getredir", 2, 0, CAT_CONNECTION, 0 },
+    { "id", 2, 0, CAT_CONNECTION, 0 },
+    { "info", 2, 0, CAT_CONNECTION, 0 },
+    { "kill", -3, CMD_ADMIN, CAT_CONNECTION, 0 },
+    { "list", -2, CMD_ADMIN, CAT_CONNECTION, 0 },
+    { "no-evict", 3, CMD_ADMIN, CAT_CONNECTION, 0 },
+    { "pause", -3, CMD_ADMIN, CAT_CONNECTION, 0 },
+    { "reply", 3, 0, CAT_CONNECTION, 0 },
+    { "setinfo", 4, 0, CAT_CONNECTION, 0 },
+    { "setname", 3, 0, CAT_CONNECTION, 0 },
+    { "tracking", -3, 0, CAT_CONNECTION, 0 },
+    { "trackinginfo", 2, 0, CAT_CONNECTION, 0 },
+    { "unpause", 2, CMD_ADMIN, CAT_CONNECTION, 0 },
+    { NULL, 0, 0, 0, 0 },
+};
 
 void cmd_client(request *r)
 {
-    static const subcommand known[] = {
-        { "caching", 3 }, { "getname", 2 }, { "getredir", 2 },  { "id", 2 },           { "info", 2 },
-        { "kill", -3 },   { "list", -2 },   { "no-evict", 3 },  { "pause", -3 },       { "reply", 3 },
-        { "setinfo", 4 }, { "setname", 3 }, { "tracking", -3 }, { "trackinginfo", 2 }, { "unpause", 2 },
-    };
     enum {
         CACHING,
         GETNAME,
@@ -178,15 +184,9 @@ void cmd_client(request *r)
         SETNAME,
         TRACKING,
         TRACKINGINFO,
-        UNPAUSE,
-        COUNT
+        UNPAUSE
     };
-    int which = find_subcommand(r, known, COUNT);
-    if (r->session->read_only && (which == KILL || which == PAUSE || which == UNPAUSE)) {
-        reply_error(r, "NOPERM this user has no permissions to run the 'client|%s' command", known[which].name);
-        return;
-    }
-    switch (which) {
+    switch (find_subcommand(r)) {
     case CACHING: client_caching(r); break;
     case GETREDIR: client_getredir(r); break;
     case TRACKING: client_tracking(r); break;

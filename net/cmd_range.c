@@ -5,6 +5,7 @@
  * keys nor the client's pace. */
 #include "net/command.h"
 
+#include "net/cmd_auth.h"
 #include "net/glob.h"
 
 #include <stdlib.h>
@@ -14,10 +15,11 @@ enum { PIECE_BYTES = 256 * 1024 };
 /* ---- listing ---- */
 
 typedef struct listing {
-    store_iter *it;
-    slice       pattern; /* what keys must match, or NULL */
-    bool        reverse, keys, values;
-    uint64_t    limit, said;
+    store_iter    *it;
+    slice          pattern; /* what keys must match, or NULL */
+    const session *to;      /* with a pattern: who is told of those that the user may know */
+    bool           reverse, keys, values;
+    uint64_t       limit, said;
 } listing;
 
 static void listing_free(void *arg)
@@ -27,10 +29,11 @@ static void listing_free(void *arg)
     free(l);
 }
 
+static bool fits(const listing *l, slice key) { return glob_match(l->pattern, key) && user_may_know(l->to, key); }
+
 static void to_match(listing *l)
 {
-    while (l->pattern.data && chr_iter_valid(l->it) && !glob_match(l->pattern, chr_iter_key(l->it)))
-        chr_iter_next(l->it);
+    while (l->pattern.data && chr_iter_valid(l->it) && !fits(l, chr_iter_key(l->it))) chr_iter_next(l->it);
 }
 static void to_first(listing *l)
 {
@@ -172,7 +175,7 @@ void cmd_prefix(request *r)
 /* Only keys that begin with what stands before the first special character can match. */
 void cmd_keys(request *r)
 {
-    const listing l = { .pattern = r->args[1], .keys = true, .limit = UINT64_MAX };
+    const listing l = { .pattern = r->args[1], .to = r->session, .keys = true, .limit = UINT64_MAX };
     if (r->rest)
         say(r, r->rest);
     else

@@ -185,6 +185,16 @@ static void latency_histogram(request *r)
     chr_buf_free(&found);
 }
 
+const subcommand latency_subcommands[] = {
+    { "doctor", 2, CMD_ADMIN, 0, 0 },
+    { "help", 2, 0, 0, 0 },
+    { "histogram", -2, CMD_ADMIN, 0, 0 },
+    { "history", 3, CMD_ADMIN, 0, 0 },
+    { "latest", 2, CMD_ADMIN, 0, 0 },
+    { "reset", -2, CMD_ADMIN, 0, 0 },
+    { NULL, 0, 0, 0, 0 },
+};
+
 void cmd_latency(request *r)
 {
     static const char *const help[] = {
@@ -203,11 +213,9 @@ void cmd_latency(request *r)
         "    If no commands are specified then all histograms are replied.",
         NULL,
     };
-    static const subcommand known[] = { { "doctor", 2 },  { "help", 2 },   { "histogram", -2 },
-                                        { "history", 3 }, { "latest", 2 }, { "reset", -2 } };
-    enum { DOCTOR, HELP, HISTOGRAM, HISTORY, LATEST, RESET, COUNT };
+    enum { DOCTOR, HELP, HISTOGRAM, HISTORY, LATEST, RESET };
     latency *l = &r->server->latency;
-    switch (find_subcommand(r, known, COUNT)) {
+    switch (find_subcommand(r)) {
     case DOCTOR: latency_doctor(r, l); break;
     case HELP: reply_help(r, help); break;
     case HISTOGRAM: latency_histogram(r); break;

@@ -418,11 +418,13 @@ static void stop(server *s, unsigned running)
     if (s->socket_path) (void)unlink(s->socket_path);
     pubsub_free(&s->pubsub);
     tracking_free(&s->tracking);
+    expiries_free(&s->expiries);
     monitors_free(&s->monitors);
     slowlog_free(&s->slowlog);
     latency_free(&s->latency);
     calls_free(&s->calls);
     users_free(s->users);
+    acl_log_free(&s->acl_log);
     tls_free(s->tls);
     free(s);
 }
@@ -444,10 +446,12 @@ chr_status server_start(store *st, const server_options *options, server **out)
     s->n_reactors = options->threads ? options->threads : cpus > 0 ? (unsigned)cpus : 1;
     if (s->n_reactors > REACTORS_MAX) s->n_reactors = REACTORS_MAX;
     cursors_init(&s->cursors);
-    pubsub_init(&s->pubsub, st);
+    expiries_init(&s->expiries, st);
+    pubsub_init(&s->pubsub, st, &s->expiries);
     monitors_init(&s->monitors);
     tracking_init(&s->tracking, s);
     slowlog_init(&s->slowlog);
+    acl_log_init(&s->acl_log);
     latency_init(&s->latency);
     calls_init(&s->calls);
     ticks_start();

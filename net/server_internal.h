@@ -2,10 +2,12 @@
 #ifndef CHR_NET_SERVER_INTERNAL_H
 #define CHR_NET_SERVER_INTERNAL_H
 
+#include "net/acl_log.h"
 #include "net/calls.h"
 #include "net/command.h"
 #include "net/conn.h"
 #include "net/cursors.h"
+#include "net/expiries.h"
 #include "net/latency.h"
 #include "net/monitor.h"
 #include "net/pubsub.h"
@@ -53,6 +55,7 @@ struct server {
     unsigned          n_reactors;
     workers          *workers;
     cursors           cursors;
+    expiries          expiries;
     pubsub            pubsub;
     monitors          monitors;
     tracking          tracking;
@@ -61,6 +64,7 @@ struct server {
     calls             calls;
     settings          settings;
     struct users     *users; /* NULL: everybody may do everything */
+    acl_log           acl_log;
     atomic_bool       stopping;
     _Atomic(uint64_t) acks;            /* how often something was acknowledged */
     _Atomic(int64_t)  saved_ms;        /* when the last checkpoint was made; before the first, the start */

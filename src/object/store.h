@@ -147,6 +147,15 @@ void txn_leave(txn *t);
 void       store_prefetch(store *s, slice key);
 chr_status store_put(store *s, slice key, const object_meta *meta, slice value, uint64_t *seq);
 
+/* ---- expiring ---- */
+
+/* Deletes the record of an object that has expired, so that watchers hear of it; *expire_ms: when it will, if it has not yet, or 0. */
+chr_status store_expire(store *s, slice key, uint64_t *expire_ms);
+/* Goes through at most `max` records of keys from *from on, "" at first, and calls for each that has an expiry, passed or not.
+ * Afterwards *from is where to go on; *done: there are no more. */
+typedef void store_expiry_fn(void *arg, slice key, uint64_t expire_ms);
+chr_status   store_expiries(store *s, buf *from, size_t max, store_expiry_fn *fn, void *arg, bool *done);
+
 /* ---- acknowledging ---- */
 uint64_t   store_ack_seq(const store *s);
 chr_status store_wait(store *s, uint64_t seq);         /* blocks until acknowledged */
@@ -156,12 +165,18 @@ chr_status store_add_ack_listener(store *s, db_ack_fn *fn, void *arg);
 void       store_remove_ack_listener(store *s, db_ack_fn *fn, void *arg);
 
 /* ---- watching ---- */
-typedef enum change_kind { CHANGE_PUT, CHANGE_DELETE, CHANGE_RANGE } change_kind;
+typedef enum change_kind {
+    CHANGE_PUT,
+    CHANGE_DELETE,
+    CHANGE_RANGE,
+    CHANGE_EXPIRED, /* it had been absent already, and now its record is gone */
+} change_kind;
 typedef struct change {
     change_kind  kind;
     object_space space;
     slice        key; /* of CHANGE_RANGE: the start; `end` is its end, either with NULL data for no bound */
     slice        end;
+    uint64_t     expire_ms; /* of CHANGE_PUT: when it will expire; 0: never */
     uint64_t     seq;
     const void  *origin; /* of txn_set_origin */
     const void  *cause;  /* of txn_set_cause, or NULL */

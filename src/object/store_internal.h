@@ -59,6 +59,7 @@ struct txn {
     uint64_t    seen;        /* newest seq that was read */
     chr_status  failed;      /* a change was staged in part: commit returns this and applies nothing */
     buf         failure;     /* its message */
+    bool        expires;     /* what it deletes has expired */
     size_t      big_changes; /* staged changes in SPACE_BIG */
     uint64_t   *ahead;       /* ids of values written ahead of the batch */
     size_t      ahead_count;
