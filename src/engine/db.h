@@ -13,6 +13,7 @@
 #define CHR_ENGINE_DB_H
 
 #include "engine/batch.h"
+#include "engine/named.h"
 #include "env/env.h"
 
 typedef struct db          db;
@@ -74,6 +75,16 @@ uint64_t db_last_seq(const db *d);
 chr_status db_snapshot_new(db *d, db_snapshot **out);
 void       db_snapshot_free(db *d, db_snapshot *s);
 uint64_t   db_snapshot_seq(const db_snapshot *s);
+
+/* Snapshots with names, kept until they are dropped, over restarts and crashes. (named.c)
+ * Of now; durable when it returns, with all that it shows. Blocks for that. CHR_EXISTS, CHR_INVALID. */
+chr_status db_snapshot_keep(db *d, slice name);
+chr_status db_snapshot_drop(db *d, slice name); /* CHR_NOT_FOUND. Who has it open may go on reading it */
+/* To read at it, until db_snapshot_free. *wall_ns: when it was made. CHR_NOT_FOUND. */
+chr_status db_snapshot_open(db *d, slice name, db_snapshot **out, uint64_t *wall_ns);
+/* All there are, each of them opened. */
+chr_status db_snapshots_take(db *d, named_list *out);
+void       db_snapshots_give_back(db *d, named_list *l);
 
 /* Live user keys in [lower, upper) in order, as of the snapshot or of now. A NULL data pointer is no bound; the
  * bounds are copied. Unpositioned at first. */
