@@ -152,6 +152,8 @@ const command command_table[] = {
     { "shutdown", -1, CMD_ADMIN | CMD_NO_MULTI, 0, 0, 0, cmd_shutdown, "", "Stops the server in order." },
     { "slowlog", -2, CMD_ADMIN, 0, 0, 0, cmd_slowlog, "GET [count] | HELP | LEN | RESET",
       "Shows the last commands that took long." },
+    { "snapshot", -2, CMD_ADMIN | CMD_SLOW | CMD_NO_MULTI, 0, 0, 0, cmd_snapshot,
+      "CREATE name | DROP name | HELP | LIST", "Keeps what there is under a name, until it is dropped." },
     { "strlen", 2, CMD_READ | CMD_FAST, 1, 1, 1, cmd_strlen, "key", "Tells the length of a value." },
     { "subscribe", -2, CMD_SUBSCRIBED | CMD_NO_MULTI, 0, 0, 0, cmd_subscribe, "channel [channel ...]",
       "Receives what is published on channels." },

@@ -103,10 +103,13 @@ chr_status db_iter_value(db_iter *it, slice *value);
 chr_status db_iter_status(const db_iter *it); /* CHR_OK at either end; otherwise sets the thread's message */
 uint64_t   db_iter_seq(const db_iter *it);    /* the moment it shows; wait for it before passing answers on */
 
-chr_status  db_flush(db *d);                           /* memtable to a table, and wait */
-chr_status  db_compact(db *d, slice start, slice end); /* NULL data: no bound; to the last level, and wait */
-chr_status  db_checkpoint(db *d, const char *dir);     /* `dir` must not exist */
-void        db_get_stats(db *d, chr_stats *stats);
+chr_status db_flush(db *d);                           /* memtable to a table, and wait */
+chr_status db_compact(db *d, slice start, slice end); /* NULL data: no bound; to the last level, and wait */
+chr_status db_checkpoint(db *d, const char *dir);     /* `dir` must not exist */
+void       db_get_stats(db *d, chr_stats *stats);
+/* Of memtables, tables, and the values in blob files that tables refer to: what is stored, and what of it was replaced and not
+ * compacted yet. Cheap. */
+uint64_t    db_live_bytes(db *d);
 chr_status  db_property(db *d, const char *name, buf *text);
 env        *db_env(const db *d);
 const char *db_dir(const db *d);

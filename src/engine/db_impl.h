@@ -32,6 +32,7 @@ enum { LISTENERS_MAX = 64 };
 struct db_snapshot {
     db_snapshot *prev, *next;
     uint64_t     seq;
+    bool         named; /* it is, or was opened by a name: much may have been kept for it */
 };
 
 typedef struct counters {

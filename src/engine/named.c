@@ -96,7 +96,7 @@ chr_status db_snapshot_keep(db *d, slice name)
     pthread_mutex_lock(&d->edit_mu);
     bool known = named_find(&d->named, name) != NULL; /* it is changed with both locks held */
     if (known)
-        st = chr_fail(CHR_EXISTS, "there is a snapshot %.*s already; drop it, or choose another name", (int)name.len,
+        st = chr_fail(CHR_EXISTS, "there is a snapshot '%.*s' already; drop it, or choose another name", (int)name.len,
                       name.data);
     if (chr_ok(st)) {
         pthread_mutex_lock(&d->mu);
@@ -106,6 +106,7 @@ chr_status db_snapshot_keep(db *d, slice name)
     if (chr_ok(st)) st = record(d, &(version_edit){ .keep = &x });
     if (chr_ok(st)) {
         pthread_mutex_lock(&d->mu);
+        x.pin->named = true;
         named_insert(&d->named, x);
         pthread_mutex_unlock(&d->mu);
     }
@@ -119,7 +120,8 @@ fail:
 
 static chr_status no_such(slice name)
 {
-    return chr_fail(CHR_NOT_FOUND, "there is no snapshot %.*s",
+    return chr_fail(CHR_NOT_FOUND,
+                    "there is no snapshot '%.*s'; SNAPSHOT LIST and .chronos/snapshots tell which there are",
                     (int)(name.len < SNAPSHOT_NAME_MAX ? name.len : SNAPSHOT_NAME_MAX), name.data);
 }
 
@@ -141,9 +143,6 @@ chr_status db_snapshot_drop(db *d, slice name)
     pthread_mutex_unlock(&d->edit_mu);
     if (!chr_ok(st)) return st;
     db_snapshot_free(d, pin);
-    pthread_mutex_lock(&d->mu);
-    pthread_cond_broadcast(&d->work); /* what only this one showed can go */
-    pthread_mutex_unlock(&d->mu);
     return CHR_OK;
 }
 

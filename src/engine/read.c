@@ -122,7 +122,7 @@ chr_status db_snapshot_new(db *d, db_snapshot **out)
     db_snapshot *s = malloc(sizeof *s);
     if (!s) return chr_nomem();
     pthread_mutex_lock(&d->mu);
-    s->seq = db_visible_seq(d);
+    *s = (db_snapshot){ .seq = db_visible_seq(d) };
     enter(d, s);
     pthread_mutex_unlock(&d->mu);
     *out = s;
@@ -133,7 +133,7 @@ chr_status db_snapshot_pin(db *d, uint64_t seq, db_snapshot **out)
 {
     db_snapshot *s = malloc(sizeof *s);
     if (!s) return chr_nomem();
-    s->seq = seq;
+    *s = (db_snapshot){ .seq = seq, .named = true };
     enter(d, s);
     *out = s;
     return CHR_OK;
@@ -145,6 +145,7 @@ void db_snapshot_free(db *d, db_snapshot *s)
     pthread_mutex_lock(&d->mu);
     s->prev->next = s->next;
     s->next->prev = s->prev;
+    if (s->named) pthread_cond_broadcast(&d->work); /* what only this one showed can go */
     pthread_mutex_unlock(&d->mu);
     free(s);
 }
