@@ -91,6 +91,9 @@ static bool config_text(mount *m, buf *text)
         buf_printf(text, "mount %s\nmount-read-only %s\nmount-allow-other %s\nmount-cache %s\nmount-prefix %.*s\n",
                    m->mount_point, o->read_only ? "yes" : "no", o->allow_other ? "yes" : "no",
                    o->strict ? "strict" : "auto", (int)o->prefix.len, o->prefix.data ? o->prefix.data : "");
+    if (good && o->max_size) good = buf_printf(text, "mount-max-size %" PRIu64 "\n", o->max_size);
+    if (good && o->snapshot.len)
+        good = buf_printf(text, "mount-snapshot %.*s\n", (int)o->snapshot.len, o->snapshot.data);
     if (good && o->config_text) return o->config_text(o->config_arg, text);
     return good && buf_printf(text, "dir %s\n", db_dir(store_db(m->store)));
 }

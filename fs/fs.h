@@ -29,9 +29,10 @@ enum {
     SEEN_BITS = 1 << 22, /* of names the kernel has asked for: a hash without collisions to speak of */
 };
 #define CACHE_SECONDS 86400.0
+#define SNAPSHOTS_NAME "snapshots"           /* in .chronos */
 #define UNLINKED_PREFIX ".chronos/unlinked/" /* of keys of files that are unlinked, open, and too big for memory */
 
-typedef enum node_kind { NODE_FILE, NODE_DIR, NODE_CONTROL_DIR, NODE_CONTROL_FILE } node_kind;
+typedef enum node_kind { NODE_FILE, NODE_DIR, NODE_CONTROL_DIR, NODE_CONTROL_FILE, NODE_SNAPSHOTS } node_kind;
 
 /* A run of bytes that were written and not yet given to the store. */
 typedef struct extent {
@@ -40,21 +41,24 @@ typedef struct extent {
 } extent;
 
 typedef struct node {
-    uint64_t     ino; /* never used again */
-    node_kind    kind;
-    struct node *parent;    /* holds a reference of its children; NULL: the root, or unlinked */
-    struct node *next_ino;  /* in mount.by_ino */
-    struct node *next_name; /* in mount.by_name */
-    struct node *next_child, *prev_child, *children;
-    char        *name;     /* under the parent */
-    buf          key;      /* file: its key; directory: its place's prefix */
-    bool         partial;  /* directory: see place */
-    bool         self;     /* file: the value of the directory it is in */
-    bool         unlinked; /* no name leads here any more */
-    int64_t      names_ns; /* directory: when its names last changed through the mount, 0: not since it is known here */
-    uint64_t     lookups;  /* references of the kernel */
-    unsigned     opens;
-    unsigned     refs; /* by children, and by requests under way */
+    uint64_t  ino; /* never used again */
+    node_kind kind;
+    bool      top; /* directory: the root, or that of a snapshot */
+    /* Files and directories: the moment that they show, and then nothing of them ever changes; NULL: now. Their top's. */
+    store_snapshot *at;
+    struct node    *parent;    /* holds a reference of its children; NULL: the root, or unlinked */
+    struct node    *next_ino;  /* in mount.by_ino */
+    struct node    *next_name; /* in mount.by_name */
+    struct node    *next_child, *prev_child, *children;
+    char           *name;     /* under the parent */
+    buf             key;      /* file: its key; directory: its place's prefix */
+    bool            partial;  /* directory: see place */
+    bool            self;     /* file: the value of the directory it is in */
+    bool            unlinked; /* no name leads here any more */
+    int64_t  names_ns; /* directory: when its names last changed through the mount, 0: not since it is known here */
+    uint64_t lookups;  /* references of the kernel */
+    unsigned opens;
+    unsigned refs; /* by children, and by requests under way */
     /* Files. */
     bool         in_store; /* there is an object under the key */
     bool         loaded;   /* meta is what the store has, or newer */
@@ -93,6 +97,7 @@ struct mount {
     node            *dirty;
     uint64_t         dirty_bytes;
     uint64_t         next_unlinked;
+    uint64_t         quota_compacted_seq, quota_rest_until_ns; /* quota.c */
 
     pthread_t   compactor; /* see has_compactor */
     bool        has_compactor;
@@ -155,9 +160,9 @@ chr_status node_lookup(mount *m, node *parent, const char *name, node **out);
 /* The key (of a file) or prefix (of a directory) that a name stands for. */
 chr_status node_key(const node *parent, const char *name, bool dir, buf *key, bool *partial);
 place      place_of(const node *dir);
-slice      dir_key(const node *dir);                         /* of a directory's record: its prefix without the slash */
-chr_status dir_exists(mount *m, slice prefix, bool *exists); /* a record, or a key below */
-chr_status dir_keep(mount *m, txn *t, const node *dir);      /* stages a record, so that it stays when empty */
+slice      dir_key(const node *dir); /* of a directory's record: its prefix without the slash */
+chr_status dir_exists(mount *m, const store_snapshot *at, slice prefix, bool *exists); /* a record, or a key below */
+chr_status dir_keep(mount *m, txn *t, const node *dir); /* stages a record, so that it stays when empty */
 bool       dir_has_children_in_memory(const node *dir);
 chr_status dir_is_empty(mount *m, const node *dir, bool *empty); /* a value of its own counts */
 void       node_default_meta(const mount *m, object_meta *meta); /* if it has no attributes of its own */
@@ -221,6 +226,20 @@ void        control_close(struct fuse_file_info *fi);
 size_t control_read(mount *m, const node *n, const struct fuse_file_info *fi, uint64_t offset, char *to, size_t len);
 int    control_write(mount *m, const node *n, slice data); /* whole lines; an errno */
 void   control_end(mount *m);                              /* once no request comes any more */
+
+/* ---- snapshots.c ---- */
+/* Makes a top of a directory, and takes `at` over, also on failure. */
+chr_status snapshot_fill_top(mount *m, node *top, store_snapshot *at);
+chr_status snapshot_lookup(mount *m, node *dir, const char *name, node **out);
+chr_status snapshot_each(mount *m, bool (*add)(void *arg, const char *name), void *arg); /* false: no memory */
+int        snapshot_make(mount *m, node *dir, const char *name, node **out);             /* an errno, as the next */
+int        snapshot_remove(mount *m, node *dir, const char *name);
+
+/* ---- quota.c ---- */
+/* 0, or EDQUOT if the store may not grow by so many bytes. It may let go of mu, and then compacts; `n` stays. */
+int      quota_check(mount *m, node *n, uint64_t bytes);
+int      quota_check_name(mount *m, node *parent, const char *name); /* the same for a new name */
+uint64_t quota_used(mount *m);
 
 /* ---- change_log.c ---- */
 chr_status change_log_begin(mount *m);

@@ -53,7 +53,7 @@ static chr_status list_space(mount *m, const node *dir, object_space space, list
     place       where = place_of(dir);
     store_iter *it;
     buf         next = { 0 };
-    chr_status  st = store_iter_below(m->store, NULL, space, prefix, &it);
+    chr_status  st = store_iter_below(m->store, dir->at, space, prefix, &it);
     if (st != CHR_OK) return st;
     chr_iter_first(it);
     while (chr_iter_valid(it)) {
@@ -95,11 +95,20 @@ static chr_status take_listing(mount *m, node *dir, listing *l)
     if (st == CHR_OK) st = list_space(m, dir, OBJECT_DIR, l);
     for (const node *c = dir->children; c && st == CHR_OK; c = c->next_child)
         if (c->kind == NODE_FILE && c->dirty && !c->in_store && !add(l, c->name, false)) st = chr_nomem();
-    if (st == CHR_OK && dir != m->root && !dir->partial &&
-        store_stat(m->store, NULL, OBJECT_KEY, dir_key(dir), NULL, NULL) == CHR_OK && !add(l, NAME_SELF, false))
+    if (st == CHR_OK && !dir->top && !dir->partial &&
+        store_stat(m->store, dir->at, OBJECT_KEY, dir_key(dir), NULL, NULL) == CHR_OK && !add(l, NAME_SELF, false))
         st = chr_nomem();
     if (st == CHR_OK) sort_unique(l);
     return st;
+}
+
+static bool add_snapshot(void *arg, const char *name) { return add(arg, name, true); }
+
+static chr_status list_snapshots(mount *m, listing *l)
+{
+    l->n = 0;
+    l->names.len = 0;
+    return snapshot_each(m, add_snapshot, l);
 }
 
 static void free_listing(listing *l)
@@ -124,7 +133,7 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     mount   *m = fs_begin(req);
     node    *n = node_of(m, ino);
     listing *l = calloc(1, sizeof *l);
-    int      error = !n ? ENOENT : !l ? ENOMEM : n->kind != NODE_DIR && n->kind != NODE_CONTROL_DIR ? ENOTDIR : 0;
+    int      error = !n ? ENOENT : !l ? ENOMEM : n->kind == NODE_FILE || n->kind == NODE_CONTROL_FILE ? ENOTDIR : 0;
     fi->fh = (uintptr_t)l;
     if (error) {
         fuse_reply_err(req, error);
@@ -156,6 +165,8 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, 
         if (n->kind == NODE_DIR) st = take_listing(m, n, l);
         for (size_t i = 0; n->kind == NODE_CONTROL_DIR && control_name(i) && st == CHR_OK; i++)
             if (!add(l, control_name(i), false)) st = chr_nomem();
+        if (st == CHR_OK && n->kind == NODE_CONTROL_DIR && !add(l, SNAPSHOTS_NAME, true)) st = chr_nomem();
+        if (n->kind == NODE_SNAPSHOTS) st = list_snapshots(m, l);
     }
     for (uint64_t i = (uint64_t)offset; st == CHR_OK && i < l->n + 2; i++) {
         struct fuse_entry_param e = { 0 };

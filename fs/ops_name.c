@@ -8,8 +8,11 @@
 
 static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
 {
-    (void)ino, (void)parent, (void)name;
-    fuse_reply_err(req, EPERM); /* a key has one path, as on FAT */
+    (void)ino, (void)name;
+    mount      *m = fs_begin(req);
+    const node *p = node_of(m, parent);
+    fuse_reply_err(req, p && p->at ? EROFS : EPERM); /* a key has one path, as on FAT */
+    fs_end(m);
 }
 
 static chr_status write_device(mount *m, node *n, dev_t device)
@@ -28,6 +31,7 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
     bool       partial;
     chr_status st = p && p->kind == NODE_DIR ? node_lookup(m, p, name, &n) : no_such_directory();
     int        error = st == CHR_OK ? EEXIST : st == CHR_NOT_FOUND ? 0 : fs_errno(st);
+    if (!error) error = p->at ? EROFS : quota_check_name(m, p, name);
     if (!error) {
         st = node_key(p, name, false, &key, &partial);
         if (st == CHR_OK && !(n = node_new(m, p, name, NODE_FILE))) st = chr_nomem();
@@ -57,14 +61,30 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
     fs_end(m);
 }
 
+static void make_snapshot(mount *m, fuse_req_t req, node *dir, const char *name)
+{
+    node *n = NULL;
+    int   error = snapshot_make(m, dir, name, &n);
+    if (error)
+        fuse_reply_err(req, error);
+    else
+        reply_entry(m, req, n);
+}
+
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-    mount     *m = fs_begin(req);
-    node      *p = node_of(m, parent), *n = NULL;
-    buf        prefix = { 0 };
-    bool       partial;
+    mount *m = fs_begin(req);
+    node  *p = node_of(m, parent), *n = NULL;
+    buf    prefix = { 0 };
+    bool   partial;
+    if (p && p->kind == NODE_SNAPSHOTS) {
+        make_snapshot(m, req, p, name);
+        fs_end(m);
+        return;
+    }
     chr_status st = p && p->kind == NODE_DIR ? node_lookup(m, p, name, &n) : no_such_directory();
     int        error = st == CHR_OK ? EEXIST : st == CHR_NOT_FOUND ? 0 : fs_errno(st);
+    if (!error) error = p->at ? EROFS : quota_check_name(m, p, name);
     if (!error) st = node_key(p, name, true, &prefix, &partial);
     if (!error && st == CHR_OK && partial) st = chr_fail(CHR_INVALID, "%s stands for a piece of a longer name", name);
     if (!error && st == CHR_OK) {
@@ -100,6 +120,7 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
     bool       partial;
     chr_status st = p && p->kind == NODE_DIR ? node_lookup(m, p, name, &n) : no_such_directory();
     int        error = st == CHR_OK ? EEXIST : st == CHR_NOT_FOUND ? 0 : fs_errno(st);
+    if (!error) error = p->at ? EROFS : quota_check_name(m, p, name);
     if (!error) st = node_key(p, name, false, &key, &partial);
     if (!error && st == CHR_OK) {
         object_meta meta = new_meta(m, req, p, S_IFLNK | 0777);
@@ -132,7 +153,7 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
     node      *n = node_of(m, ino);
     buf        target = { 0 };
     chr_status st =
-        n && n->kind == NODE_FILE ? store_get(m->store, NULL, buf_slice(&n->key), &target, NULL, NULL) : CHR_NOT_FOUND;
+        n && n->kind == NODE_FILE ? store_get(m->store, n->at, buf_slice(&n->key), &target, NULL, NULL) : CHR_NOT_FOUND;
     if (st == CHR_OK && !buf_append_byte(&target, 0)) st = chr_nomem();
     if (st == CHR_OK)
         fuse_reply_readlink(req, target.data);
@@ -181,6 +202,7 @@ static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
     chr_status st = p ? node_lookup(m, p, name, &n) : CHR_NOT_FOUND;
     int        error = st == CHR_OK ? 0 : fs_errno(st);
     if (!error && n->kind != NODE_FILE) error = n->kind == NODE_DIR ? EISDIR : EPERM;
+    if (!error && n->at) error = EROFS;
     if (!error) error = fs_errno(remove_file(m, n));
     fuse_reply_err(req, error);
     fs_end(m);
@@ -207,11 +229,17 @@ chr_status dir_is_empty(mount *m, const node *n, bool *empty)
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    mount     *m = fs_begin(req);
-    node      *p = node_of(m, parent), *n = NULL;
-    bool       empty = false;
+    mount *m = fs_begin(req);
+    node  *p = node_of(m, parent), *n = NULL;
+    bool   empty = false;
+    if (p && p->kind == NODE_SNAPSHOTS) {
+        fuse_reply_err(req, snapshot_remove(m, p, name));
+        fs_end(m);
+        return;
+    }
     chr_status st = p ? node_lookup(m, p, name, &n) : CHR_NOT_FOUND;
     int        error = st == CHR_OK ? 0 : fs_errno(st);
+    if (!error && n->at) error = EROFS;
     if (!error && n->kind != NODE_DIR) error = n->kind == NODE_FILE ? ENOTDIR : EPERM;
     if (!error) error = fs_errno(dir_is_empty(m, n, &empty));
     if (!error && !empty) error = ENOTEMPTY;

@@ -288,7 +288,8 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
     chr_status st = p && q ? node_lookup(m, p, name, &n) : CHR_NOT_FOUND;
     int        error = st == CHR_OK ? 0 : fs_errno(st);
     if (!error && flags != 0 && flags != RENAME_NOREPLACE && flags != RENAME_EXCHANGE) error = EINVAL;
-    if (!error && (n->kind == NODE_CONTROL_DIR || n->kind == NODE_CONTROL_FILE || q->kind != NODE_DIR)) error = EPERM;
+    if (!error && (n->at || q->at)) error = EROFS;
+    if (!error && ((n->kind != NODE_FILE && n->kind != NODE_DIR) || q->kind != NODE_DIR)) error = EPERM;
     if (!error) {
         n->refs++;
         st = node_lookup(m, q, new_name, &target);

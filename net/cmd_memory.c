@@ -37,7 +37,7 @@ static void memory_usage(request *r)
         uint64_t records = 1 + (meta.size > CHUNK_BYTES ? (meta.size + CHUNK_BYTES - 1) / CHUNK_BYTES : 0);
         uint64_t bytes = meta.size + records * (r->args[2].len + RECORD_BYTES);
         if (meta.has_attrs) bytes += ATTRIBUTE_BYTES;
-        if (meta.has_xattrs && store_get_xattrs(r->store, OBJECT_KEY, r->args[2], &xattrs) == CHR_OK)
+        if (meta.has_xattrs && store_get_xattrs(r->store, NULL, OBJECT_KEY, r->args[2], &xattrs) == CHR_OK)
             bytes += xattrs.len;
         chr_buf_free(&xattrs);
         reply_integer(r, (int64_t)bytes);

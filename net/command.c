@@ -180,6 +180,8 @@ const command command_table[] = {
     { "shutdown", -1, CMD_ADMIN | CMD_NO_MULTI, 0, 0, 0, 0, 0, cmd_shutdown, "", "Stops the server in order." },
     { "slowlog", -2, 0, 0, 0, 0, 0, 0, cmd_slowlog, "GET [count] | HELP | LEN | RESET",
       "Shows the last commands that took long." },
+    { "snapshot", -2, CMD_SLOW | CMD_NO_MULTI, 0, 0, 0, 0, 0, cmd_snapshot, "CREATE name | DROP name | HELP | LIST",
+      "Keeps what there is under a name, until it is dropped." },
     { "strlen", 2, CMD_READ | CMD_FAST, CAT_STRING, 1, 1, 1, 0, cmd_strlen, "key", "Tells the length of a value." },
     { "subscribe", -2, CMD_SUBSCRIBED | CMD_NO_MULTI, CAT_PUBSUB, 0, 0, 0, 0, cmd_subscribe, "channel [channel ...]",
       "Receives what is published on channels." },
@@ -215,9 +217,10 @@ static const struct {
     const char       *name;
     const subcommand *all;
 } containers[] = {
-    { "acl", acl_subcommands },       { "client", client_subcommands },   { "command", command_subcommands },
-    { "config", config_subcommands }, { "latency", latency_subcommands }, { "memory", memory_subcommands },
-    { "object", object_subcommands }, { "pubsub", pubsub_subcommands },   { "slowlog", slowlog_subcommands },
+    { "acl", acl_subcommands },           { "client", client_subcommands },   { "command", command_subcommands },
+    { "config", config_subcommands },     { "latency", latency_subcommands }, { "memory", memory_subcommands },
+    { "object", object_subcommands },     { "pubsub", pubsub_subcommands },   { "slowlog", slowlog_subcommands },
+    { "snapshot", snapshot_subcommands },
 };
 
 static size_t slot_of(slice name)

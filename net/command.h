@@ -82,7 +82,8 @@ typedef struct subcommand {
     int         key; /* the argument that is one; 0: none */
 } subcommand;
 extern const subcommand acl_subcommands[], client_subcommands[], command_subcommands[], config_subcommands[],
-    latency_subcommands[], memory_subcommands[], object_subcommands[], pubsub_subcommands[], slowlog_subcommands[];
+    latency_subcommands[], memory_subcommands[], object_subcommands[], pubsub_subcommands[], slowlog_subcommands[],
+    snapshot_subcommands[];
 /* All of them, up to one without a name; NULL: it has none. */
 const subcommand *subcommands_of(const command *c);
 const subcommand *subcommand_find(const command *c, slice name); /* NULL: unknown */
@@ -115,7 +116,7 @@ command_fn cmd_setbit, cmd_getbit, cmd_bitcount, cmd_bitpos, cmd_bitop, cmd_bitf
 command_fn cmd_keys, cmd_range, cmd_prefix, cmd_countrange, cmd_delrange;
 command_fn cmd_object, cmd_randomkey, cmd_copy, cmd_dump, cmd_restore;
 command_fn cmd_info, cmd_command, cmd_config, cmd_compact, cmd_save, cmd_lastsave, cmd_debug, cmd_time, cmd_shutdown;
-command_fn cmd_monitor, cmd_slowlog, cmd_latency, cmd_memory;
+command_fn cmd_monitor, cmd_slowlog, cmd_latency, cmd_memory, cmd_snapshot;
 command_fn cmd_multi, cmd_exec, cmd_discard, cmd_watch, cmd_unwatch;
 command_fn cmd_subscribe, cmd_unsubscribe, cmd_psubscribe, cmd_punsubscribe, cmd_publish, cmd_pubsub;
 command_fn cmd_auth, cmd_acl;

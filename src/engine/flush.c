@@ -136,7 +136,7 @@ static bool compact_once(db *d, chr_status *st)
     *st = CHR_OK;
     bool found = m ? pick_manual(d, v->version, m->start, m->end, &c, st)
                    : pick_blobs(d, v->version, true, &c, st) || pick_compaction(d, v->version, &c, st) ||
-                         pick_blobs(d, v->version, false, &c, st);
+                         pick_blobs(d, v->version, false, &c, st) || pick_forgotten(d, v->version, &c, st);
     if (found) {
         pthread_mutex_unlock(&d->mu);
         *st = compaction_run(d, &c);

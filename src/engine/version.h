@@ -15,6 +15,7 @@
 
 #include "engine/blob.h"
 #include "engine/memtable.h"
+#include "engine/named.h"
 #include "engine/table.h"
 
 #include <stdatomic.h>
@@ -70,11 +71,12 @@ typedef struct version_edit {
         uint32_t level;
         uint64_t file_no;
     } * removes;
-    size_t      n_removes, cap_removes;
-    blob_file **blobs; /* new ones; borrowed, too. Those to which no table refers any more go by themselves */
-    size_t      n_blobs, cap_blobs;
-    uint64_t    log_no;      /* 0: unchanged; else the oldest segment still needed */
-    uint64_t    flushed_seq; /* with log_no: everything up to here is in tables */
+    size_t                n_removes, cap_removes;
+    blob_file           **blobs; /* new ones; borrowed, too. Those to which no table refers any more go by themselves */
+    size_t                n_blobs, cap_blobs;
+    uint64_t              log_no;      /* 0: unchanged; else the oldest segment still needed */
+    uint64_t              flushed_seq; /* with log_no: everything up to here is in tables */
+    const named_snapshot *keep, *drop; /* of the manifest only; NULL: none */
 } version_edit;
 bool edit_add_table(version_edit *e, uint32_t level, table_ref *table);
 bool edit_remove_table(version_edit *e, uint32_t level, uint64_t file_no);

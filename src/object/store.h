@@ -9,7 +9,7 @@
  * Spaces: OBJECT_KEY holds the users' keys. OBJECT_DIR holds the directories made by mkdir, which only the mount
  * sees; its keys are paths in the same encoding, without a trailing slash.
  *
- * Expiry: an expired object is absent for every function here.
+ * Expiry: an expired object is absent for every function here. A snapshot with a name shows what had not expired when it was made.
  *
  * Acknowledgement: as in engine/db.h, a change is visible at once and acknowledged later; tell nobody of what has
  * seq s before store_ack_seq() >= s. Here that also includes the watchers: a change that a watcher still has to
@@ -77,9 +77,16 @@ typedef void store_visit_fn(void *arg, const object_meta *meta, slice value);
 chr_status   store_visit(store *s, slice key, store_visit_fn *visit, void *arg, uint64_t *seq);
 /* The next run of stored bytes at or after `offset`; *start = *end = the size if there is none. Outside of runs there are holes,
  * zeroes that take no room. A run may be told in several pieces. */
-chr_status store_data(store *s, slice key, uint64_t offset, uint64_t *start, uint64_t *end);
+chr_status store_data(store *s, const store_snapshot *snapshot, slice key, uint64_t offset, uint64_t *start,
+                      uint64_t *end);
 /* The encoded list of extended attributes: for each, sized name, sized value (buf_append_sized). */
-chr_status store_get_xattrs(store *s, object_space space, slice key, buf *xattrs);
+chr_status store_get_xattrs(store *s, const store_snapshot *snapshot, object_space space, slice key, buf *xattrs);
+
+/* ---- snapshots with names: db_snapshot_keep and so on ---- */
+
+chr_status store_snapshot_open(store *s, slice name, store_snapshot **out); /* until chr_snapshot_free; CHR_NOT_FOUND */
+int64_t    store_snapshot_ns(const store_snapshot *snapshot);               /* when it was made, since 1970 */
+bool       store_snapshots_equal(const store_snapshot *a, const store_snapshot *b); /* both from store_snapshot_open */
 
 /* ---- iterating: chr_iter_* of the C API work on it. What has expired when it is made is absent, as long as it lives ---- */
 chr_status store_iter_new(store *s, const store_snapshot *snapshot, object_space space, slice lower, slice upper,
