@@ -248,7 +248,7 @@ enum { PASSWORD_BITS = 256, PASSWORD_BITS_MAX = 4096, BITS_A_DIGIT = 4 };
 static void acl_genpass(request *r)
 {
     int64_t bits = PASSWORD_BITS;
-    uint8_t random[PASSWORD_BITS_MAX / 8];
+    uint8_t random[PASSWORD_BITS_MAX / 8] = { 0 };
     char    digits[PASSWORD_BITS_MAX / BITS_A_DIGIT];
     if (r->n > 3) {
         reply_too_many(r);

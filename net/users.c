@@ -212,7 +212,7 @@ static chr_status parse_old(const users *u, user_list *l, char *line, unsigned n
     if (!hash || !is_name(chr_str(line)) || !is_hash(chr_str(hash)) || (rest && strcmp(rest, "readonly") != 0))
         return bad_line(u, number);
     chr_status st = add_named(u, l, chr_str(line), &new);
-    if (!chr_ok(st)) return st;
+    if (!new) return st;
     new->on = *hash != '!' && *hash;
     strcpy(new->hash, *hash == '!' ? hash + 1 : hash);
     for (size_t i = 0; i < sizeof all / sizeof *all && chr_ok(st); i++) st = apply(new, chr_str(all[i]));
