@@ -316,6 +316,11 @@ static chr_status write_file(const users *u, const user_list *l)
     }
     for (size_t i = 0; i < l->n && good; i++) good = write_user(f, &l->at[i]);
     good = fflush(f) == 0 && good;
+    if (good && ftell(f) > FILE_BYTES_MAX) {
+        fclose(f);
+        (void)unlink(path);
+        return chr_fail(CHR_INVALID, "the file of users would have more than %d MiB", FILE_BYTES_MAX >> 20);
+    }
     good = fsync(fd) == 0 && good;
     good = fclose(f) == 0 && good;
     good = good && rename(path, u->path) == 0;
