@@ -18,19 +18,19 @@ static bool is_subscriber(const session *s)
     return atomic_load(&s->subscriptions[TOPIC_CHANNEL]) + atomic_load(&s->subscriptions[TOPIC_PATTERN]) > 0;
 }
 
+const char *clients_user(const session *s)
+{
+    return s->user.name[0] || conn_of((session *)s)->reactor->server->users ? s->user.name : "default";
+}
+
 static bool fits(const conn *c, const client_filter *f)
 {
     const session *s = &c->session;
     if (!f) return true;
     if ((f->id && (uint64_t)f->id != s->id) || (f->but_id && (uint64_t)f->but_id == s->id)) return false;
     if (f->address.data && !slice_equal(f->address, chr_str(s->address))) return false;
-    if (f->user.data && !slice_equal(f->user, chr_str(s->user.name))) return false;
+    if (f->user.data && !slice_equal(f->user, chr_str(clients_user(s)))) return false;
     return !f->type || is_subscriber(s) == (strcmp(f->type, "pubsub") == 0);
-}
-
-static const char *user_shown(const session *s)
-{
-    return s->user.name[0] || conn_of((session *)s)->reactor->server->users ? s->user.name : "default";
 }
 
 static void describe(const conn *c, int64_t now, buf *text)
@@ -48,7 +48,7 @@ static void describe(const conn *c, int64_t now, buf *text)
                !is_subscriber(s) && !atomic_load(&s->monitors) && !tracks && queued < 0 ? "N" : "",
                (unsigned)atomic_load(&s->subscriptions[TOPIC_CHANNEL]),
                (unsigned)atomic_load(&s->subscriptions[TOPIC_PATTERN]), queued, last ? last->name : "NULL",
-               user_shown(s), tracks ? (int64_t)s->tracking_redirect : -1, atomic_load(&s->resp));
+               clients_user(s), tracks ? (int64_t)s->tracking_redirect : -1, atomic_load(&s->resp));
 }
 
 void clients_describe(conn *c, buf *text)

@@ -212,7 +212,7 @@ static chr_status parse_old(const users *u, user_list *l, char *line, unsigned n
     if (!hash || !is_name(chr_str(line)) || !is_hash(chr_str(hash)) || (rest && strcmp(rest, "readonly") != 0))
         return bad_line(u, number);
     chr_status st = add_named(u, l, chr_str(line), &new);
-    if (!chr_ok(st)) return st;
+    if (!new) return st;
     new->on = *hash != '!' && *hash;
     strcpy(new->hash, *hash == '!' ? hash + 1 : hash);
     for (size_t i = 0; i < sizeof all / sizeof *all && chr_ok(st); i++) st = apply(new, chr_str(all[i]));
@@ -316,6 +316,11 @@ static chr_status write_file(const users *u, const user_list *l)
     }
     for (size_t i = 0; i < l->n && good; i++) good = write_user(f, &l->at[i]);
     good = fflush(f) == 0 && good;
+    if (good && ftell(f) > FILE_BYTES_MAX) {
+        fclose(f);
+        (void)unlink(path);
+        return chr_fail(CHR_INVALID, "the file of users would have more than %d MiB", FILE_BYTES_MAX >> 20);
+    }
     good = fsync(fd) == 0 && good;
     good = fclose(f) == 0 && good;
     good = good && rename(path, u->path) == 0;

@@ -97,7 +97,8 @@ static const option_spec serve_specs[] = {
       .kind = OPTION_TEXT,
       .argument = "FILE",
       .field = offsetof(serve_options, users),
-      .help = "Serve only those who know a password in this file; a line in it is NAME:HASH or NAME:HASH:readonly." },
+      .help = "Serve only those whom this file lets in; a line in it is NAME:HASH, or \"user NAME RULES\" with rules "
+              "of ACL SETUSER." },
     { .name = "allow-remote",
       .kind = OPTION_FLAG,
       .field = offsetof(serve_options, allow_remote),

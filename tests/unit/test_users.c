@@ -213,6 +213,8 @@ static void a_change_is_felt_at_once(void **state)
     assert_int_equal(redisGetReply(listener, &r), REDIS_ERR); /* it may not listen to b any more, and is closed */
     TALK(c, { "PUBLISH abc x", "int:1" });
     assert_next(other, "[str:message str:abc str:x]");
+    TALK(c, { "CLIENT KILL USER nobody", "err:ERR No such user 'nobody'" }, { "CLIENT KILL USER default", "int:0" },
+         { "CLIENT KILL USER admin SKIPME no ID 99999", "int:0" });
     /* Whoever is here may stay when the user is locked out, as in Redis, and then not come again. */
     TALK(c, { "ACL SETUSER eve off", "ok:OK" });
     assert_reply(eve, "GET k", "str:1");
