@@ -110,10 +110,18 @@ static bool compact_text(mount *m, buf *text) { return buf_printf(text, "%d\n", 
 
 static void *compact_main(void *arg)
 {
-    mount *m = arg;
+    mount   *m = arg;
+    env     *e = db_env(store_db(m->store));
+    uint64_t begin = env_monotonic_ns(e);
     if (chr_compact(m->store) != CHR_OK)
         log_line(LOG_ERROR, "fs", "a compaction failed", "reason=\"%s\"", chr_message());
-    atomic_store(&m->compacting, false);
+    uint64_t end = env_monotonic_ns(e);
+    pthread_mutex_lock(&m->mu);
+    m->compacted_ns = end;
+    m->compaction_ns = end - begin;
+    m->compacting = false;
+    pthread_cond_broadcast(&m->compacted);
+    pthread_mutex_unlock(&m->mu);
     return NULL;
 }
 
@@ -123,15 +131,21 @@ static void join_compactor(mount *m)
     m->has_compactor = false;
 }
 
+bool control_compact(mount *m)
+{
+    if (m->compacting) return true;
+    join_compactor(m);
+    m->compacting = true;
+    m->compacted_seq = db_last_seq(store_db(m->store));
+    m->has_compactor = pthread_create(&m->compactor, NULL, compact_main, m) == 0;
+    if (!m->has_compactor) m->compacting = false;
+    return m->has_compactor;
+}
+
 static int compact_set(mount *m, slice name, slice value)
 {
     if (!slice_equal(name, chr_str("1")) || value.len) return EINVAL;
-    if (m->compacting) return 0;
-    join_compactor(m);
-    atomic_store(&m->compacting, true);
-    m->has_compactor = pthread_create(&m->compactor, NULL, compact_main, m) == 0;
-    if (!m->has_compactor) atomic_store(&m->compacting, false);
-    return m->has_compactor ? 0 : EAGAIN;
+    return control_compact(m) ? 0 : EAGAIN;
 }
 
 void control_end(mount *m)

@@ -97,11 +97,12 @@ struct mount {
     node            *dirty;
     uint64_t         dirty_bytes;
     uint64_t         next_unlinked;
-    uint64_t         quota_compacted_seq, quota_rest_until_ns; /* quota.c */
 
-    pthread_t   compactor; /* see has_compactor */
-    bool        has_compactor;
-    atomic_bool compacting;
+    pthread_t      compactor; /* see has_compactor */
+    bool           has_compactor, compacting;
+    pthread_cond_t compacted;
+    uint64_t       compacted_seq;               /* the newest write when the last one began */
+    uint64_t       compacted_ns, compaction_ns; /* when it ended, and how long it took */
 
     store_watch    *log_watch; /* NULL: nobody has opened .chronos/log yet */
     pthread_mutex_t log_mu;
@@ -225,6 +226,7 @@ chr_status  control_open(mount *m, const node *n, struct fuse_file_info *fi);
 void        control_close(struct fuse_file_info *fi);
 size_t control_read(mount *m, const node *n, const struct fuse_file_info *fi, uint64_t offset, char *to, size_t len);
 int    control_write(mount *m, const node *n, slice data); /* whole lines; an errno */
+bool   control_compact(mount *m);                          /* begins a compaction, unless one runs; false: no thread */
 void   control_end(mount *m);                              /* once no request comes any more */
 
 /* ---- snapshots.c ---- */
@@ -236,7 +238,7 @@ int        snapshot_make(mount *m, node *dir, const char *name, node **out);    
 int        snapshot_remove(mount *m, node *dir, const char *name);
 
 /* ---- quota.c ---- */
-/* 0, or EDQUOT if the store may not grow by so many bytes. It may let go of mu, and then compacts; `n` stays. */
+/* 0, or EDQUOT if the store may not grow by so many bytes. It may let go of mu, and wait for a compaction; `n` stays. */
 int      quota_check(mount *m, node *n, uint64_t bytes);
 int      quota_check_name(mount *m, node *parent, const char *name); /* the same for a new name */
 uint64_t quota_used(mount *m);

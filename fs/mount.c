@@ -190,6 +190,7 @@ static void mount_free(mount *m)
     pthread_mutex_destroy(&m->queue_mu);
     pthread_mutex_destroy(&m->log_mu);
     pthread_cond_destroy(&m->queue_work);
+    pthread_cond_destroy(&m->compacted);
     free(m->mount_point);
     free(m);
 }
@@ -216,6 +217,11 @@ chr_status mount_start(store *s, const mount_options *options, mount **out)
     pthread_mutex_init(&m->queue_mu, NULL);
     pthread_mutex_init(&m->log_mu, NULL);
     pthread_cond_init(&m->queue_work, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&m->compacted, &monotonic);
+    pthread_condattr_destroy(&monotonic);
 
     struct fuse_lowlevel_ops ops = { .init = op_init };
     ops_attr_init(&ops);

@@ -127,6 +127,7 @@ chr_status db_background_status(db *d); /* mu held; sets the message */
 
 /* write.c */
 void       db_update_pressure(db *d);  /* mu held */
+chr_status db_refusal(const db *d);    /* CHR_OK, or CHR_READ_ONLY with the reason: nothing may change */
 void       db_log_progress(void *arg); /* wal_progress_fn */
 chr_status db_switch_memtable(db *d);  /* write_mu held; the active memtable becomes immutable */
 void      *db_sync_main(void *arg);

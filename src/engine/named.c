@@ -85,7 +85,7 @@ chr_status db_snapshot_keep(db *d, slice name)
 {
     named_snapshot x = { .wall_ns = env_wall_ns(d->env) };
     chr_status     st = named_check(name);
-    if (chr_ok(st) && d->read_only) st = chr_fail(CHR_READ_ONLY, "the store was opened read-only");
+    if (chr_ok(st)) st = db_refusal(d);
     if (!chr_ok(st)) return st;
     if (!buf_set(&x.name, name)) return chr_nomem();
     if (!chr_ok(st = db_snapshot_new(d, &x.pin))) goto fail;
@@ -128,8 +128,8 @@ static chr_status no_such(slice name)
 chr_status db_snapshot_drop(db *d, slice name)
 {
     db_snapshot *pin = NULL;
-    chr_status   st = CHR_OK;
-    if (d->read_only) return chr_fail(CHR_READ_ONLY, "the store was opened read-only");
+    chr_status   st = db_refusal(d);
+    if (!chr_ok(st)) return st;
     pthread_mutex_lock(&d->edit_mu);
     named_snapshot *x = named_find(&d->named, name);
     if (!x) st = no_such(name);

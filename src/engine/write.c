@@ -37,8 +37,9 @@ uint64_t db_ack_seq(const db *d) { return d->read_only ? UINT64_MAX : horizon(d)
 
 chr_status db_failure(const db *d) { return d->read_only ? CHR_OK : wal_failure(d->wal); }
 
-static chr_status read_only_failure(const db *d)
+chr_status db_refusal(const db *d)
 {
+    if (d->read_only) return chr_fail(CHR_READ_ONLY, "the store was opened read-only");
     chr_status st = db_failure(d);
     return chr_ok(st) ? CHR_OK : chr_fail(CHR_READ_ONLY, "the store is read-only since a failure: %s", chr_message());
 }
@@ -237,7 +238,7 @@ static chr_status make_room(db *d)
 {
     bool go_on = false; /* in spite of the pressure */
     for (;;) {
-        chr_status st = read_only_failure(d);
+        chr_status st = db_refusal(d);
         if (!chr_ok(st)) return st;
         /* write_mu keeps the active memtable where it is; the view around it may be replaced by flush and compaction,
          * so look at it inside the epoch. */

@@ -118,7 +118,7 @@ typedef struct progress {
     uint8_t named[BATCHES];  /* named_state of the snapshot made after that batch */
 } progress;
 
-static void snapshot_name(char to[16], int b) { snprintf(to, 16, "after %d", b + 1); }
+static void snapshot_name(char to[16], int b) { snprintf(to, 16, "after %u", (unsigned)(b + 1) % 1000); }
 
 static chr_status keep_snapshot(db *d, progress *done, int b)
 {

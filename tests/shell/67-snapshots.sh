@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# sanitized: yes
 # Snapshots with names: .chronos/snapshots, SNAPSHOT over TCP, -o snapshot=, --snapshot; they outlive the server, and do not change.
 . "$(dirname "$0")/lib.sh"
 start_mounted

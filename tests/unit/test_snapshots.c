@@ -10,7 +10,12 @@
 #include "engine/names.h"
 #include "env/sim.h"
 
+#include <dirent.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 enum { KEYS = 300, VALUE_BYTES = 400 };
 
@@ -54,6 +59,8 @@ static void delete_all(db *d)
     assert_int_equal(db_apply(d, &b, NULL), CHR_OK);
     batch_free(&b);
 }
+
+static void ignore(void *arg, const char *sentence) { (void)arg, (void)sentence; }
 
 static void copy_value(void *arg, slice v) { assert_true(buf_set(arg, v)); }
 
@@ -195,6 +202,8 @@ static void what_it_kept_goes_when_it_is_dropped(void **state)
         assert_named(d, "new", 'b');
         assert_shows(d, NULL, deletes ? 0 : 'c');
         assert_int_equal(db_snapshot_drop(d, chr_str("new")), CHR_OK);
+        assert_int_equal(db_close(d), CHR_OK); /* what is left to do is not forgotten */
+        d = open_db(e, blob_bytes);
         asks ? compact(d) : let_it_work(d);
         assert_true(disk_use(e) < (deletes ? 0 : 1) * one + one / 2);
         assert_int_equal(db_close(d), CHR_OK);
@@ -226,6 +235,115 @@ static void names_are_checked(void **state)
     env_sim_free(e);
 }
 
+static void nothing_is_kept_in_a_store_that_has_failed(void **state)
+{
+    (void)state;
+    env *e = env_sim_new(8);
+    db  *d = open_db(e, 0);
+    fill(d, 'a');
+    assert_int_equal(db_snapshot_keep(d, chr_str("s")), CHR_OK);
+    env_sim_fail_at(e, env_sim_calls(e) + 1, SIM_EIO, true);
+    batch b = { 0 };
+    assert_int_equal(batch_put(&b, chr_str("key"), chr_str("x")), CHR_OK);
+    uint64_t seq = 0;
+    if (db_apply(d, &b, &seq) == CHR_OK) assert_int_not_equal(db_wait_durable(d, seq), CHR_OK);
+    batch_free(&b);
+    env_sim_fail_at(e, 0, SIM_NONE, false);
+    assert_int_equal(db_snapshot_keep(d, chr_str("t")), CHR_READ_ONLY);
+    assert_int_equal(db_snapshot_drop(d, chr_str("s")), CHR_READ_ONLY);
+    assert_named(d, "s", 'a');
+    (void)db_close(d);
+    env_sim_free(e);
+}
+
+typedef struct writer {
+    db         *d;
+    atomic_bool stop;
+} writer;
+
+enum { TOGETHER = 20 };
+
+/* All keys always have the same value. */
+static void *write_on(void *arg)
+{
+    writer *w = arg;
+    batch   b = { 0 };
+    for (unsigned n = 0; !w->stop; n++) {
+        char key[16], value[200];
+        batch_clear(&b);
+        snprintf(value, sizeof value, "%0150u", n);
+        for (int i = 0; i < TOGETHER; i++) {
+            snprintf(key, sizeof key, "key%03d", i);
+            if (batch_put(&b, chr_str(key), chr_str(value)) != CHR_OK) abort();
+        }
+        if (db_apply(w->d, &b, NULL) != CHR_OK) abort();
+    }
+    batch_free(&b);
+    return NULL;
+}
+
+static void *keep_and_drop(void *arg)
+{
+    writer *w = arg;
+    buf     first = { 0 }, other = { 0 };
+    char    name[32];
+    snprintf(name, sizeof name, "of %p", (void *)&first);
+    for (int round = 0; round < 40; round++) {
+        db_snapshot *at;
+        uint64_t     wall_ns;
+        if (db_snapshot_keep(w->d, chr_str(name)) != CHR_OK) abort();
+        if (db_snapshot_open(w->d, chr_str(name), &at, &wall_ns) != CHR_OK) abort();
+        if (round % 2 && db_snapshot_drop(w->d, chr_str(name)) != CHR_OK) abort();
+        for (int again = 0; again < 20; again++) {
+            buf *to = again ? &other : &first;
+            char key[16];
+            snprintf(key, sizeof key, "key%03d", again % TOGETHER);
+            to->len = 0;
+            chr_status st = db_get(w->d, at, chr_str(key), copy_value, to, NULL);
+            if (st != CHR_OK && st != CHR_NOT_FOUND) abort();
+            if (again && !slice_equal(buf_slice(&first), buf_slice(&other))) abort(); /* half of a batch */
+        }
+        db_snapshot_free(w->d, at);
+        if (round % 2 == 0 && db_snapshot_drop(w->d, chr_str(name)) != CHR_OK) abort();
+    }
+    chr_buf_free(&first);
+    chr_buf_free(&other);
+    return NULL;
+}
+
+static void many_keep_and_drop_while_everything_moves(void **state)
+{
+    (void)state;
+    char        dir[256];
+    const char *tmp = getenv("TMPDIR");
+    snprintf(dir, sizeof dir, "%s/chronos-snapshots-XXXXXX", tmp ? tmp : "/tmp");
+    assert_non_null(mkdtemp(dir));
+    db_options o = options_of(env_posix(), 100);
+    writer     w = { 0 };
+    pthread_t  writing, keeping;
+    o.dir = dir;
+    o.inline_work = false;
+    o.chr.sync = CHR_SYNC_NONE;
+    assert_int_equal(db_open(&o, &w.d), CHR_OK);
+    assert_int_equal(pthread_create(&writing, NULL, write_on, &w), 0);
+    assert_int_equal(pthread_create(&keeping, NULL, keep_and_drop, &w), 0);
+    keep_and_drop(&w);
+    pthread_join(keeping, NULL);
+    w.stop = true;
+    pthread_join(writing, NULL);
+    assert_int_equal(db_close(w.d), CHR_OK);
+    assert_int_equal(db_check(env_posix(), dir, ignore, NULL), CHR_OK);
+    file_path path;
+    DIR      *all = opendir(dir);
+    assert_non_null(all);
+    for (struct dirent *x; (x = readdir(all));) {
+        path = path_in(dir, x->d_name);
+        (void)unlink(path.text);
+    }
+    closedir(all);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 static void who_has_it_open_reads_on_after_it_is_dropped(void **state)
 {
     (void)state;
@@ -244,8 +362,6 @@ static void who_has_it_open_reads_on_after_it_is_dropped(void **state)
     assert_int_equal(db_close(d), CHR_OK);
     env_sim_free(e);
 }
-
-static void ignore(void *arg, const char *sentence) { (void)arg, (void)sentence; }
 
 static void checkpoints_and_repairs_have_them_too(void **state)
 {
@@ -291,6 +407,8 @@ int main(void)
         cmocka_unit_test(a_snapshot_is_there_after_restarts_and_power_cuts),
         cmocka_unit_test(what_it_kept_goes_when_it_is_dropped),
         cmocka_unit_test(names_are_checked),
+        cmocka_unit_test(nothing_is_kept_in_a_store_that_has_failed),
+        cmocka_unit_test(many_keep_and_drop_while_everything_moves),
         cmocka_unit_test(who_has_it_open_reads_on_after_it_is_dropped),
         cmocka_unit_test(checkpoints_and_repairs_have_them_too),
     };
