@@ -1,4 +1,5 @@
 /* Opening, recovering and closing a store, and changing what is current. */
+#include "engine/blob_keep.h"
 #include "engine/db_impl.h"
 
 #include "base/arena.h"
@@ -509,6 +510,7 @@ chr_status db_open(const db_options *options, db **out)
     d->env = options->env;
     d->options = *options;
     d->options.dir = d->dir;
+    if (!d->options.keep_share) d->options.keep_share = KEEP_SHARE;
     if (!d->options.l1_bytes) d->options.l1_bytes = 8 * options->chr.memtable_bytes;
     if (!d->options.table_bytes) d->options.table_bytes = options->chr.memtable_bytes;
     d->read_only = options->chr.read_only;

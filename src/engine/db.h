@@ -36,7 +36,8 @@ typedef struct db_options {
     bool        inline_work;   /* for deterministic tests: flush and compact in the writing thread, no threads */
     size_t      l1_bytes;      /* target of the first level below level 0; 0: eight memtables */
     uint64_t    first_file_no; /* of a new store; 0: 1 */
-    size_t      table_bytes;   /* size at which compaction cuts a table; 0: a memtable */
+    unsigned keep_share; /* thousandths of a log segment that must be big values for it to stay (blob_keep.h); 0: 900 */
+    size_t   table_bytes; /* size at which compaction cuts a table; 0: a memtable */
 } db_options;
 
 chr_status db_open(const db_options *options, db **out);

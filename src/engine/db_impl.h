@@ -7,6 +7,7 @@
  *   pick.c       what to compact next
  *   compact.c    compaction
  *   blob_gc.c    which files of big values are to go
+ *   blob_keep.c  log segments that become such files
  *   scrub.c      reading everything now and then
  *   named.c      snapshots with names
  *   checkpoint.c, stats.c, check.c

@@ -107,6 +107,7 @@ static db_options options_of(env *e, uint64_t seed)
     o.chr.filter_bits = rnd(&r, 2) * 10;
     o.l1_bytes = 4096 + rnd(&r, 8192);
     o.table_bytes = 2048 + rnd(&r, 4096);
+    o.keep_share = 1 + rnd(&r, 900);
     o.chr.blob_bytes = seed % 3 ? 1 + rnd(&r, 100) : 0; /* of values of 3 to 302 */
     return o;
 }
