@@ -41,7 +41,7 @@ BENCH     := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/bench_*.c))
 FUZZ      := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps run test test-asan test-tsan test-crash shell unit fuzz bench bench-engine bench-net bench-mount lint format install uninstall clean \
+.PHONY: all help deps run test test-asan test-tsan test-crash test-long shell unit fuzz bench bench-engine bench-net bench-mount lint format install uninstall clean \
         unit-binaries crash-binaries bench-binaries fuzz-binaries
 
 all: $(BUILD)/chronos $(BUILD)/libchronos.a $(BUILD)/libchronos.so ## build program and library
@@ -72,6 +72,10 @@ test-tsan: ## unit and some shell tests under ThreadSanitizer
 test-crash: ## power cuts on a simulated disk at every call, and servers killed with -9 (5 minutes; SEED=, CRASH_SECONDS=, KILLS=)
 	@.ci/deps build test
 	@tests/run crash
+
+test-long: ## the random tests, each for LONG_SECONDS (default 600): the mount beside another file system, crashes, fuzzing
+	@.ci/deps build test
+	@tests/run long
 
 shell: ## the tests that drive the program as its users do
 	@.ci/deps build test

@@ -22,34 +22,39 @@ static inline object_meta fs_default_meta(mount *m, int64_t now_ns)
     return m->remote ? remote_default_meta(m->remote, now_ns) : object_meta_default(m->store, now_ns);
 }
 
-/* ---- reading; CHR_NOT_FOUND comes without a message ---- */
+/* ---- reading, as of a snapshot, if that is not NULL (there are none of a server); CHR_NOT_FOUND comes without a message ---- */
 
-static inline chr_status fs_stat(mount *m, object_space space, slice key, object_meta *meta)
+static inline chr_status fs_stat(mount *m, const store_snapshot *at, object_space space, slice key, object_meta *meta)
 {
-    return m->remote ? remote_stat(m->remote, space, key, meta) : store_stat(m->store, NULL, space, key, meta, NULL);
+    return m->remote ? remote_stat(m->remote, space, key, meta) : store_stat(m->store, at, space, key, meta, NULL);
 }
-static inline chr_status fs_read(mount *m, slice key, uint64_t offset, void *to, size_t len, size_t *got)
+static inline chr_status fs_read(mount *m, const store_snapshot *at, slice key, uint64_t offset, void *to, size_t len,
+                                 size_t *got)
 {
     return m->remote ? remote_read(m->remote, key, offset, to, len, got)
-                     : store_read(m->store, NULL, key, offset, to, len, got, NULL, NULL);
+                     : store_read(m->store, at, key, offset, to, len, got, NULL, NULL);
 }
-static inline chr_status fs_data(mount *m, slice key, uint64_t offset, uint64_t *start, uint64_t *end)
+static inline chr_status fs_data(mount *m, const store_snapshot *at, slice key, uint64_t offset, uint64_t *start,
+                                 uint64_t *end)
 {
-    return m->remote ? remote_data(m->remote, key, offset, start, end) : store_data(m->store, key, offset, start, end);
+    return m->remote ? remote_data(m->remote, key, offset, start, end)
+                     : store_data(m->store, at, key, offset, start, end);
 }
-static inline chr_status fs_get_xattrs(mount *m, object_space space, slice key, buf *xattrs)
+static inline chr_status fs_get_xattrs(mount *m, const store_snapshot *at, object_space space, slice key, buf *xattrs)
 {
     return m->remote ? remote_get_xattrs(m->remote, space, key, xattrs)
-                     : store_get_xattrs(m->store, space, key, xattrs);
+                     : store_get_xattrs(m->store, at, space, key, xattrs);
 }
-static inline chr_status fs_any_below(mount *m, object_space space, slice prefix, bool *any)
+static inline chr_status fs_any_below(mount *m, const store_snapshot *at, object_space space, slice prefix, bool *any)
 {
-    return m->remote ? remote_any_below(m->remote, space, prefix, any) : store_any_below(m->store, space, prefix, any);
+    return m->remote ? remote_any_below(m->remote, space, prefix, any)
+                     : store_any_below(m->store, at, space, prefix, any);
 }
-static inline chr_status fs_names(mount *m, object_space space, slice prefix, store_name_fn *fn, void *arg)
+static inline chr_status fs_names(mount *m, const store_snapshot *at, object_space space, slice prefix,
+                                  store_name_fn *fn, void *arg)
 {
     return m->remote ? remote_names(m->remote, space, prefix, fn, arg)
-                     : store_names(m->store, space, prefix, chr_bytes(NULL, 0), fn, arg);
+                     : store_names(m->store, at, space, prefix, chr_bytes(NULL, 0), fn, arg);
 }
 
 /* ---- changing; txn_* has what each does ---- */

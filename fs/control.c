@@ -72,6 +72,8 @@ static bool metrics_text(mount *m, buf *text)
     }
     good = good && put_head(text, "chronos_read_only", "gauge", "1 after a failed write or sync.") &&
            buf_printf(text, "chronos_read_only %d\n", s.read_only) &&
+           put_head(text, "chronos_mount_requests_total", "counter", "What the kernel has asked of this mount.") &&
+           buf_printf(text, "chronos_mount_requests_total %" PRIu64 "\n", atomic_load(&m->requests)) &&
            put_head(text, "chronos_level_bytes", "gauge", "Bytes of the tables of a level.");
     for (int i = 0; i < 8 && good; i++)
         good = buf_printf(text, "chronos_level_bytes{level=\"%d\"} %" PRIu64 "\n", i, s.level_bytes[i]);
@@ -90,6 +92,9 @@ static bool config_text(mount *m, buf *text)
         buf_printf(text, "mount %s\nmount-read-only %s\nmount-allow-other %s\nmount-cache %s\nmount-prefix %.*s\n",
                    m->mount_point, o->read_only ? "yes" : "no", o->allow_other ? "yes" : "no",
                    o->strict ? "strict" : "auto", (int)o->prefix.len, o->prefix.data ? o->prefix.data : "");
+    if (good && o->max_size) good = buf_printf(text, "mount-max-size %" PRIu64 "\n", o->max_size);
+    if (good && o->snapshot.len)
+        good = buf_printf(text, "mount-snapshot %.*s\n", (int)o->snapshot.len, o->snapshot.data);
     if (good && o->config_text) return o->config_text(o->config_arg, text);
     if (good && m->remote) return buf_printf(text, "server %s\n", remote_address(m->remote));
     return good && buf_printf(text, "dir %s\n", db_dir(store_db(m->store)));
@@ -107,9 +112,16 @@ static bool compact_text(mount *m, buf *text) { return buf_printf(text, "%d\n", 
 
 static void *compact_main(void *arg)
 {
-    mount *m = arg;
+    mount   *m = arg;
+    uint64_t begin = env_monotonic_ns(env_posix());
     if (fs_compact(m) != CHR_OK) log_line(LOG_ERROR, "fs", "a compaction failed", "reason=\"%s\"", chr_message());
-    atomic_store(&m->compacting, false);
+    uint64_t end = env_monotonic_ns(env_posix());
+    pthread_mutex_lock(&m->mu);
+    m->compacted_ns = end;
+    m->compaction_ns = end - begin;
+    m->compacting = false;
+    pthread_cond_broadcast(&m->compacted);
+    pthread_mutex_unlock(&m->mu);
     return NULL;
 }
 
@@ -119,15 +131,21 @@ static void join_compactor(mount *m)
     m->has_compactor = false;
 }
 
+bool control_compact(mount *m)
+{
+    if (m->compacting) return true;
+    join_compactor(m);
+    m->compacting = true;
+    m->compacted_seq = fs_mark_now(m);
+    m->has_compactor = pthread_create(&m->compactor, NULL, compact_main, m) == 0;
+    if (!m->has_compactor) m->compacting = false;
+    return m->has_compactor;
+}
+
 static int compact_set(mount *m, slice name, slice value)
 {
     if (!slice_equal(name, chr_str("1")) || value.len) return EINVAL;
-    if (m->compacting) return 0;
-    join_compactor(m);
-    atomic_store(&m->compacting, true);
-    m->has_compactor = pthread_create(&m->compactor, NULL, compact_main, m) == 0;
-    if (!m->has_compactor) atomic_store(&m->compacting, false);
-    return m->has_compactor ? 0 : EAGAIN;
+    return control_compact(m) ? 0 : EAGAIN;
 }
 
 void control_end(mount *m)

@@ -11,7 +11,7 @@ static chr_status load_device(mount *m, node *n)
     char       text[32];
     size_t     got = 0;
     unsigned   numbers[2] = { 0, 0 };
-    chr_status st = fs_read(m, buf_slice(&n->key), 0, text, sizeof text - 1, &got);
+    chr_status st = fs_read(m, n->at, buf_slice(&n->key), 0, text, sizeof text - 1, &got);
     text[got] = 0;
     char *colon = strchr(text, ':');
     numbers[0] = (unsigned)strtoul(text, NULL, 10);
@@ -23,9 +23,10 @@ static chr_status load_device(mount *m, node *n)
 chr_status file_load(mount *m, node *n)
 {
     if (n->dirty) return CHR_OK;
-    chr_status st = fs_stat(m, OBJECT_KEY, buf_slice(&n->key), &n->meta);
+    chr_status st = fs_stat(m, n->at, OBJECT_KEY, buf_slice(&n->key), &n->meta);
     n->loaded = st == CHR_OK;
     n->in_store = st == CHR_OK;
+    if (n->at) n->meta.expire_ms = 0;
     if (st == CHR_NOT_FOUND) n->meta.size = n->meta.expire_ms = 0;
     n->base = n->meta.size;
     if (st == CHR_OK) node_default_meta(m, &n->meta);
@@ -34,7 +35,7 @@ chr_status file_load(mount *m, node *n)
 
 chr_status file_refresh(mount *m, node *n)
 {
-    return n->dirty || (n->unlinked && !n->in_store) ? CHR_OK : file_load(m, n);
+    return n->dirty || (n->unlinked && !n->in_store) || (n->at && n->loaded) ? CHR_OK : file_load(m, n);
 }
 
 void file_mark_dirty(mount *m, node *n)
@@ -191,7 +192,7 @@ chr_status file_read(mount *m, node *n, uint64_t offset, char *to, size_t len, s
     if (n->in_store && offset < n->base) {
         size_t want = n->base - offset < len ? (size_t)(n->base - offset) : len;
         /* What a clean file holds is the store's to say, all of it as of one moment. */
-        chr_status st = fs_read(m, buf_slice(&n->key), offset, to, n->dirty ? want : len, &from_store);
+        chr_status st = fs_read(m, n->at, buf_slice(&n->key), offset, to, n->dirty ? want : len, &from_store);
         if (st != CHR_OK && st != CHR_NOT_FOUND) return st;
         if (st == CHR_NOT_FOUND) from_store = 0;
         if (!n->dirty) {
@@ -299,7 +300,7 @@ chr_status file_data(mount *m, node *n, uint64_t offset, uint64_t *start, uint64
     if (st != CHR_OK || offset >= n->meta.size) return st;
     uint64_t base = n->base < n->meta.size ? n->base : n->meta.size;
     if (n->in_store && offset < base) {
-        st = fs_data(m, buf_slice(&n->key), offset, start, end);
+        st = fs_data(m, n->at, buf_slice(&n->key), offset, start, end);
         if (st != CHR_OK) return st;
         if (*end > base) *end = base;
         if (*start >= base) *start = *end = n->meta.size;
@@ -416,7 +417,7 @@ chr_status file_keep_contents(mount *m, node *n, buf *hidden)
     if (st != CHR_OK)
         return st == CHR_NOT_FOUND ? CHR_OK : st; /* another door has taken it away: there is nothing to keep */
     if (n->base <= UNLINKED_IN_MEMORY) {
-        st = n->meta.has_xattrs ? fs_get_xattrs(m, OBJECT_KEY, buf_slice(&n->key), &n->xattrs) : CHR_OK;
+        st = n->meta.has_xattrs ? fs_get_xattrs(m, n->at, OBJECT_KEY, buf_slice(&n->key), &n->xattrs) : CHR_OK;
         if (st != CHR_OK && st != CHR_NOT_FOUND) return st;
         buf    whole = { 0 };
         size_t got = 0;

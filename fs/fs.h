@@ -29,10 +29,11 @@ enum {
     SEEN_BITS = 1 << 22, /* of names the kernel has asked for: a hash without collisions to speak of */
 };
 #define CACHE_SECONDS 86400.0
-#define UNLINKED_FAR ".chronos/unlinked-far/" /* the same of mounts on other machines, each in a directory of its own */
+#define SNAPSHOTS_NAME "snapshots"            /* in .chronos */
 #define UNLINKED_PREFIX ".chronos/unlinked/"  /* of keys of files that are unlinked, open, and too big for memory */
+#define UNLINKED_FAR ".chronos/unlinked-far/" /* the same of mounts on other machines, each in a directory of its own */
 
-typedef enum node_kind { NODE_FILE, NODE_DIR, NODE_CONTROL_DIR, NODE_CONTROL_FILE } node_kind;
+typedef enum node_kind { NODE_FILE, NODE_DIR, NODE_CONTROL_DIR, NODE_CONTROL_FILE, NODE_SNAPSHOTS } node_kind;
 
 /* A run of bytes that were written and not yet given to the store. */
 typedef struct extent {
@@ -41,21 +42,24 @@ typedef struct extent {
 } extent;
 
 typedef struct node {
-    uint64_t     ino; /* never used again */
-    node_kind    kind;
-    struct node *parent;    /* holds a reference of its children; NULL: the root, or unlinked */
-    struct node *next_ino;  /* in mount.by_ino */
-    struct node *next_name; /* in mount.by_name */
-    struct node *next_child, *prev_child, *children;
-    char        *name;     /* under the parent */
-    buf          key;      /* file: its key; directory: its place's prefix */
-    bool         partial;  /* directory: see place */
-    bool         self;     /* file: the value of the directory it is in */
-    bool         unlinked; /* no name leads here any more */
-    int64_t      names_ns; /* directory: when its names last changed through the mount, 0: not since it is known here */
-    uint64_t     lookups;  /* references of the kernel */
-    unsigned     opens;
-    unsigned     refs; /* by children, and by requests under way */
+    uint64_t  ino; /* never used again */
+    node_kind kind;
+    bool      top; /* directory: the root, or that of a snapshot */
+    /* Files and directories: the moment that they show, and then nothing of them ever changes; NULL: now. Their top's. */
+    store_snapshot *at;
+    struct node    *parent;    /* holds a reference of its children; NULL: the root, or unlinked */
+    struct node    *next_ino;  /* in mount.by_ino */
+    struct node    *next_name; /* in mount.by_name */
+    struct node    *next_child, *prev_child, *children;
+    char           *name;     /* under the parent */
+    buf             key;      /* file: its key; directory: its place's prefix */
+    bool            partial;  /* directory: see place */
+    bool            self;     /* file: the value of the directory it is in */
+    bool            unlinked; /* no name leads here any more */
+    int64_t  names_ns; /* directory: when its names last changed through the mount, 0: not since it is known here */
+    uint64_t lookups;  /* references of the kernel */
+    unsigned opens;
+    unsigned refs; /* by children, and by requests under way */
     /* Files. */
     bool         in_store; /* there is an object under the key */
     bool         loaded;   /* meta is what the store has, or newer */
@@ -67,7 +71,7 @@ typedef struct node {
     extent      *extents;  /* sorted, apart from each other */
     size_t       n_extents, cap_extents;
     uint64_t     dirty_bytes;
-    buf          xattrs; /* of a new file, until it reaches the store */
+    buf          xattrs; /* of what has no object: a new file, or what is unlinked and still in use */
     struct node *next_dirty, *prev_dirty;
     uint64_t     generation; /* changes made through other doors, as the kernel's pages know them */
 } node;
@@ -87,11 +91,12 @@ struct mount {
     char                *mount_point;
     struct fuse_session *session;
     store_watch         *watch;
-    pthread_t            threads[8], invalidator;
-    unsigned             n_threads;
+    pthread_t            threads[4], invalidator;
+    unsigned             n_threads, wanted;
     bool                 invalidating;
     atomic_bool          stopping, told;
-    atomic_uint          running;
+    atomic_uint          started, running, awake; /* of the threads */
+    _Atomic(uint64_t)    requests, waited_for;    /* all there were; those of them for which somebody waits */
     int                  stop_fd; /* an eventfd that ends the loops; never read, so that all of them see it */
 
     pthread_rwlock_t barrier;
@@ -105,9 +110,11 @@ struct mount {
     uint64_t         next_unlinked;
     char             unlinked_prefix[80]; /* of the keys of files that are unlinked, open, and too big for memory */
 
-    pthread_t   compactor; /* see has_compactor */
-    bool        has_compactor;
-    atomic_bool compacting;
+    pthread_t      compactor; /* see has_compactor */
+    bool           has_compactor, compacting;
+    pthread_cond_t compacted;
+    uint64_t       compacted_seq;               /* the newest write when the last one began */
+    uint64_t       compacted_ns, compaction_ns; /* when it ended, and how long it took */
 
     store_watch    *log_watch; /* NULL: nobody has opened .chronos/log yet */
     pthread_mutex_t log_mu;
@@ -134,8 +141,14 @@ static inline void buf_swap(buf *a, buf *b)
 }
 
 /* ---- requests ---- */
-mount            *fs_begin(fuse_req_t req);   /* takes barrier and mu */
-void              fs_end(mount *m);           /* after the reply */
+mount *fs_begin(fuse_req_t req); /* takes barrier and mu */
+void   fs_end(mount *m);         /* after the reply, which leaves now (reply.c) */
+/* To be called, with mu held, if the reply that follows does not reach the kernel: the request was interrupted. */
+typedef void      fs_lost_fn(mount *m, node *n, struct fuse_file_info *fi);
+void              fs_if_lost(fs_lost_fn *fn, node *n, const struct fuse_file_info *fi);
+bool              replies_prepare(struct fuse_session *session); /* of a session that is mounted; false: no memory */
+bool              replies_begin_thread(void); /* in each thread that serves requests; false: no memory */
+void              replies_end_thread(void);
 int               fs_errno_of(chr_status st); /* not for CHR_OK; and a log line for what an operator should know */
 static inline int fs_errno(chr_status st)
 {
@@ -164,9 +177,9 @@ chr_status node_lookup(mount *m, node *parent, const char *name, node **out);
 /* The key (of a file) or prefix (of a directory) that a name stands for. */
 chr_status node_key(const node *parent, const char *name, bool dir, buf *key, bool *partial);
 place      place_of(const node *dir);
-slice      dir_key(const node *dir);                         /* of a directory's record: its prefix without the slash */
-chr_status dir_exists(mount *m, slice prefix, bool *exists); /* a record, or a key below */
-chr_status dir_keep(mount *m, fs_txn *t, const node *dir);   /* stages a record, so that it stays when empty */
+slice      dir_key(const node *dir); /* of a directory's record: its prefix without the slash */
+chr_status dir_exists(mount *m, const store_snapshot *at, slice prefix, bool *exists); /* a record, or a key below */
+chr_status dir_keep(mount *m, fs_txn *t, const node *dir); /* stages a record, so that it stays when empty */
 bool       dir_has_children_in_memory(const node *dir);
 chr_status dir_is_empty(mount *m, const node *dir, bool *empty); /* a value of its own counts */
 void       node_default_meta(const mount *m, object_meta *meta); /* if it has no attributes of its own */
@@ -174,10 +187,10 @@ void       node_stat(mount *m, const node *n, struct stat *st);
 /* Of what the caller makes in the directory. */
 object_meta new_meta(mount *m, fuse_req_t req, const node *parent, mode_t mode);
 /* A name in it has come or gone. */
-void dir_touch(mount *m, node *dir);
-void dir_keep_meta(mount *m, node *dir); /* before its record goes, for those who have it open or stand in it */
-void seen_add(mount *m, slice key);
-bool seen_has(const mount *m, slice key);
+void       dir_touch(mount *m, node *dir);
+chr_status dir_keep_attrs(mount *m, node *dir); /* before its record goes, for those who have it open or stand in it */
+void       seen_add(mount *m, slice key);
+bool       seen_has(const mount *m, slice key);
 
 /* ---- files (file.c); mu held ---- */
 chr_status file_load(mount *m, node *n);
@@ -236,7 +249,22 @@ chr_status  control_open(mount *m, const node *n, struct fuse_file_info *fi);
 void        control_close(struct fuse_file_info *fi);
 size_t control_read(mount *m, const node *n, const struct fuse_file_info *fi, uint64_t offset, char *to, size_t len);
 int    control_write(mount *m, const node *n, slice data); /* whole lines; an errno */
+bool   control_compact(mount *m);                          /* begins a compaction, unless one runs; false: no thread */
 void   control_end(mount *m);                              /* once no request comes any more */
+
+/* ---- snapshots.c ---- */
+/* Makes a top of a directory, and takes `at` over, also on failure. */
+chr_status snapshot_fill_top(mount *m, node *top, store_snapshot *at);
+chr_status snapshot_lookup(mount *m, node *dir, const char *name, node **out);
+chr_status snapshot_each(mount *m, bool (*add)(void *arg, const char *name), void *arg); /* false: no memory */
+int        snapshot_make(mount *m, node *dir, const char *name, node **out);             /* an errno, as the next */
+int        snapshot_remove(mount *m, node *dir, const char *name);
+
+/* ---- quota.c ---- */
+/* 0, or EDQUOT if the store may not grow by so many bytes. It may let go of mu, and wait for a compaction; `n` stays. */
+int      quota_check(mount *m, node *n, uint64_t bytes);
+int      quota_check_name(mount *m, node *parent, const char *name); /* the same for a new name */
+uint64_t quota_used(mount *m);
 
 /* ---- change_log.c ---- */
 chr_status change_log_begin(mount *m);

@@ -45,7 +45,7 @@ static bool queue(mount *m, change_kind kind, slice key, uint64_t seq)
 static bool on_change(void *arg, const change *c)
 {
     mount *m = arg;
-    if (c->origin == m) return false;
+    if (c->origin == m || m->options.snapshot.len) return false;
     if (c->kind == CHANGE_RANGE) return queue(m, c->kind, chr_bytes(NULL, 0), c->seq);
     return may_be_known(m, c->key) && queue(m, c->kind, c->key, c->seq);
 }
@@ -107,7 +107,7 @@ static void trace(mount *m, slice key, change_kind kind, notices *l)
         if (n && n->kind == NODE_DIR && !last) {
             /* It goes on being a directory unless this was its last key. */
             bool exists = true;
-            if (kind != CHANGE_PUT) (void)dir_exists(m, buf_slice(&n->key), &exists);
+            if (kind != CHANGE_PUT) (void)dir_exists(m, NULL, buf_slice(&n->key), &exists);
             if (!exists && !dir_has_children_in_memory(n)) note(l, dir->ino, n->ino, name);
         } else if (!n || n->kind == NODE_FILE) {
             note(l, dir->ino, 0, name);
@@ -122,6 +122,7 @@ static void trace_all(mount *m, notices *l)
 {
     for (size_t i = 0; i < m->buckets; i++)
         for (node *n = m->by_ino[i]; n; n = n->next_ino) {
+            if (n->at) continue;
             if (!n->dirty) n->loaded = false;
             if (n->parent) note(l, n->parent->ino, n->ino, n->name);
         }

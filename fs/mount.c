@@ -6,32 +6,19 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <poll.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
+#include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { THREADS = 2, MAX_WRITE = 1 << 20 };
+enum { THREADS_MIN = 2, THREADS_MAX = 4, MAX_WRITE = 1 << 20, WINDOW = 64, REST_MS = 5 };
 
 /* ---- requests ---- */
-
-mount *fs_begin(fuse_req_t req)
-{
-    mount *m = fuse_req_userdata(req);
-    pthread_rwlock_rdlock(&m->barrier);
-    pthread_mutex_lock(&m->mu);
-    if (m->remote) remote_begin(m->remote);
-    return m;
-}
-
-void fs_end(mount *m)
-{
-    pthread_mutex_unlock(&m->mu);
-    pthread_rwlock_unlock(&m->barrier);
-}
 
 int fs_errno_of(chr_status st)
 {
@@ -95,8 +82,45 @@ static chr_status check_mount_point(const char *path)
 
 /* ---- serving ---- */
 
-/* Each thread waits in poll and reads without blocking: a thread that is on its way to sleep in read is slow to wake, and one that
- * sleeps there cannot be told to stop while somebody keeps the mount busy. */
+/* Each thread has a CPU of its own. All that wait wake when a request comes, and the one on the client's CPU gets there first, as soon
+ * as the client sleeps: waking the other CPU is what costs. They wait in poll and read without blocking: a thread that is on its way to
+ * sleep in read is slow to wake, and one that sleeps there cannot be told to stop while somebody keeps the mount busy. */
+static void stay_on_one_cpu(unsigned which)
+{
+    cpu_set_t may, mine;
+    if (sched_getaffinity(0, sizeof may, &may) != 0) return;
+    unsigned n = (unsigned)CPU_COUNT(&may), skip = n ? which % n : 0;
+    CPU_ZERO(&mine);
+    for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &may) && skip-- == 0) {
+            CPU_SET(cpu, &mine);
+            break;
+        }
+    (void)pthread_setaffinity_np(pthread_self(), sizeof mine, &mine);
+}
+
+static unsigned threads_wanted(void)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    return cpus < THREADS_MIN ? THREADS_MIN : cpus > THREADS_MAX ? THREADS_MAX : (unsigned)cpus;
+}
+
+static bool somebody_waits(const struct fuse_buf *in)
+{
+    struct fuse_in_header head;
+    memcpy(&head, in->mem, sizeof head);
+    return head.opcode != FUSE_FORGET && head.opcode != FUSE_BATCH_FORGET && head.opcode != FUSE_RELEASE &&
+           head.opcode != FUSE_RELEASEDIR;
+}
+
+/* Of a thread that serves less than half its share, since the clients are on other CPUs: waking it for each of their requests costs them
+ * more than it helps. */
+static void rest(mount *m, struct pollfd *stop)
+{
+    if (atomic_fetch_sub(&m->awake, 1) > 1) (void)poll(stop, 1, REST_MS);
+    atomic_fetch_add(&m->awake, 1);
+}
+
 static void *loop(void *arg)
 {
     mount          *m = arg;
@@ -104,17 +128,31 @@ static void *loop(void *arg)
     struct pollfd   wait[2] = { { .fd = fuse_session_fd(m->session), .events = POLLIN },
                                 { .fd = m->stop_fd, .events = POLLIN } };
     bool            ended = false;
+    uint64_t        mine = 0, since = 0;
+    stay_on_one_cpu(atomic_fetch_add(&m->started, 1));
+    ended = !replies_begin_thread();
     while (!ended && !fuse_session_exited(m->session)) {
         int n = fuse_session_receive_buf(m->session, &in);
         if (n > 0) {
+            bool waits = somebody_waits(&in);
+            mine += waits;
+            if (waits) atomic_fetch_add_explicit(&m->waited_for, 1, memory_order_relaxed);
+            atomic_fetch_add_explicit(&m->requests, 1, memory_order_relaxed);
             fuse_session_process_buf(m->session, &in);
         } else if (n == -EAGAIN || n == -EINTR) {
+            uint64_t all = atomic_load_explicit(&m->waited_for, memory_order_relaxed);
+            if (all - since >= WINDOW) {
+                if (mine * 2 * m->wanted < all - since) rest(m, &wait[1]);
+                mine = 0;
+                since = atomic_load_explicit(&m->waited_for, memory_order_relaxed);
+            }
             ended = poll(wait, 2, -1) > 0 && wait[1].revents != 0;
         } else {
             ended = true; /* unmounted */
         }
     }
     free(in.mem);
+    replies_end_thread();
     if (!m->stopping) { /* ended from outside: the others are to know */
         uint64_t one = 1;
         ssize_t  ignored = write(m->stop_fd, &one, sizeof one);
@@ -150,6 +188,7 @@ static void mount_free(mount *m)
     pthread_mutex_destroy(&m->queue_mu);
     pthread_mutex_destroy(&m->log_mu);
     pthread_cond_destroy(&m->queue_work);
+    pthread_cond_destroy(&m->compacted);
     free(m->mount_point);
     free(m);
 }
@@ -173,10 +212,19 @@ chr_status mount_start(store *s, const mount_options *options, mount **out)
     pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
     pthread_rwlock_init(&m->barrier, &fair);
     pthread_rwlockattr_destroy(&fair);
-    pthread_mutex_init(&m->mu, NULL);
+    pthread_mutexattr_t spins; /* what is done with it held takes less time than sleeping */
+    pthread_mutexattr_init(&spins);
+    pthread_mutexattr_settype(&spins, PTHREAD_MUTEX_ADAPTIVE_NP);
+    pthread_mutex_init(&m->mu, &spins);
+    pthread_mutexattr_destroy(&spins);
     pthread_mutex_init(&m->queue_mu, NULL);
     pthread_mutex_init(&m->log_mu, NULL);
     pthread_cond_init(&m->queue_work, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&m->compacted, &monotonic);
+    pthread_condattr_destroy(&monotonic);
 
     struct fuse_lowlevel_ops ops = { .init = op_init };
     ops_attr_init(&ops);
@@ -206,14 +254,21 @@ chr_status mount_start(store *s, const mount_options *options, mount **out)
         st = chr_fail(CHR_INVALID, "cannot mount at %s: is /dev/fuse there, and may you mount?", options->mount_point);
         goto stop;
     }
+    if (!replies_prepare(m->session)) {
+        st = chr_nomem();
+        fuse_session_unmount(m->session);
+        goto stop;
+    }
     int flags = fcntl(fuse_session_fd(m->session), F_GETFL);
     (void)fcntl(fuse_session_fd(m->session), F_SETFL, flags | O_NONBLOCK);
-    atomic_store(&m->running, THREADS);
-    for (; m->n_threads < THREADS; m->n_threads++) {
+    m->wanted = threads_wanted();
+    atomic_store(&m->running, m->wanted);
+    atomic_store(&m->awake, m->wanted);
+    for (; m->n_threads < m->wanted; m->n_threads++) {
         if (pthread_create(&m->threads[m->n_threads], NULL, loop, m) != 0) break;
         pthread_setname_np(m->threads[m->n_threads], "chr-fuse");
     }
-    if (m->n_threads < THREADS) {
+    if (m->n_threads < m->wanted) {
         mount_stop(m);
         return chr_fail(CHR_NO_MEMORY, "cannot start a thread");
     }

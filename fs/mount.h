@@ -13,6 +13,7 @@ typedef struct mount_options {
     bool        allow_other;
     bool        no_exec, suid, dev; /* as the kernel keeps them; only root gets suid and dev */
     bool        strict;             /* the kernel keeps nothing: every look goes to the store */
+    uint64_t    max_size;           /* of the store, in bytes, for writes through the mount; 0: no limit */
     /* What files and directories without attributes of their own get, instead of the process's and 022. */
     bool     has_uid, has_gid, has_umask;
     uint32_t uid, gid, umask;
@@ -24,7 +25,8 @@ typedef struct mount_options {
         slice    auth;
         uint32_t timeout_s; /* 0: the usual one */
     } far;
-    slice prefix; /* only the keys below this directory, which is the root; empty: all */
+    slice prefix;   /* only the keys below this directory, which is the root; empty: all */
+    slice snapshot; /* the root shows this snapshot; empty: now. With read_only */
     /* Of .chronos/config: appends what else runs here, a `name value` a line; changes one of them. NULL: nothing, and none. */
     bool (*config_text)(void *arg, buf *text);
     chr_status (*config_set)(void *arg, slice name, slice value);

@@ -103,6 +103,7 @@ node *node_new(mount *m, node *parent, const char *name, node_kind kind)
     if (!n) return NULL;
     n->ino = m->next_ino++;
     n->kind = kind;
+    n->at = parent && (kind == NODE_FILE || kind == NODE_DIR) ? parent->at : NULL;
     if (parent && !node_attach(m, n, parent, name)) {
         free(n);
         return NULL;
@@ -123,6 +124,7 @@ static void free_node(mount *m, node *n)
     m->n_nodes--;
     for (size_t i = 0; i < n->n_extents; i++) chr_buf_free(&n->extents[i].bytes);
     free(n->extents);
+    if (n->top) chr_snapshot_free(n->at);
     free(n->name);
     chr_buf_free(&n->key);
     chr_buf_free(&n->xattrs);
@@ -155,6 +157,13 @@ chr_status nodes_init(mount *m)
     m->root->meta = fs_default_meta(m, 0);
     m->root->meta.mode = S_IFDIR | 0755;
     node_default_meta(m, &m->root->meta);
+    m->root->top = true;
+    if (m->options.snapshot.len) {
+        store_snapshot *at;
+        chr_status      st = store_snapshot_open(m->store, m->options.snapshot, &at);
+        if (st == CHR_OK) st = snapshot_fill_top(m, m->root, at);
+        if (st != CHR_OK) return st;
+    }
     slice prefix = m->options.prefix;
     bool  ends = !prefix.len || prefix.data[prefix.len - 1] == '/';
     return buf_set(&m->root->key, prefix) && (ends || buf_append_byte(&m->root->key, '/')) ? CHR_OK : chr_nomem();
@@ -187,10 +196,7 @@ bool seen_has(const mount *m, slice key)
 
 /* ---- keys ---- */
 
-place place_of(const node *dir)
-{
-    return (place){ buf_slice(&dir->key), dir->partial, dir->ino == FUSE_ROOT_ID ? dir->key.len : 0 };
-}
+place place_of(const node *dir) { return (place){ buf_slice(&dir->key), dir->partial, dir->top ? dir->key.len : 0 }; }
 
 chr_status node_key(const node *parent, const char *name, bool dir, buf *key, bool *partial)
 {
@@ -216,16 +222,16 @@ slice dir_key(const node *dir)
     return prefix;
 }
 
-chr_status dir_exists(mount *m, slice prefix, bool *exists)
+chr_status dir_exists(mount *m, const store_snapshot *at, slice prefix, bool *exists)
 {
     *exists = false;
     slice      record = chr_bytes(prefix.data, prefix.len ? prefix.len - 1 : 0);
     chr_status st =
-        prefix.len && prefix.data[prefix.len - 1] == '/' ? fs_stat(m, OBJECT_DIR, record, NULL) : CHR_NOT_FOUND;
+        prefix.len && prefix.data[prefix.len - 1] == '/' ? fs_stat(m, at, OBJECT_DIR, record, NULL) : CHR_NOT_FOUND;
     if (st == CHR_OK) *exists = true;
     if (st != CHR_NOT_FOUND) return st;
-    st = fs_any_below(m, OBJECT_KEY, prefix, exists);
-    return st == CHR_OK && !*exists ? fs_any_below(m, OBJECT_DIR, prefix, exists) : st;
+    st = fs_any_below(m, at, OBJECT_KEY, prefix, exists);
+    return st == CHR_OK && !*exists ? fs_any_below(m, at, OBJECT_DIR, prefix, exists) : st;
 }
 
 chr_status dir_keep(mount *m, fs_txn *t, const node *dir)
@@ -270,6 +276,8 @@ static chr_status lookup_control(mount *m, node *parent, const char *name, node 
 {
     if (parent == m->root)
         *out = node_new(m, parent, name, NODE_CONTROL_DIR);
+    else if (strcmp(name, SNAPSHOTS_NAME) == 0 && !m->remote)
+        *out = node_new(m, parent, name, NODE_SNAPSHOTS);
     else if (control_exists(m, name))
         *out = node_new(m, parent, name, NODE_CONTROL_FILE);
     else
@@ -291,24 +299,34 @@ static chr_status make_node(mount *m, node *parent, const char *name, node_kind 
     return CHR_OK;
 }
 
+/* What the kernel knows of a file and what its node has go stale by the same changes, and are dropped together (invalidate.c).
+ * Of a server's files both are only good for a while, which nobody counts here. */
+static bool is_current(const mount *m, const node *n)
+{
+    return n->loaded && n->lookups && !n->meta.expire_ms && !m->options.strict && !m->remote;
+}
+
 chr_status node_lookup(mount *m, node *parent, const char *name, node **out)
 {
-    bool  partial, exists;
-    buf   key = { 0 };
+    bool partial, exists;
+    buf  key = { 0 };
+    if (parent->kind == NODE_SNAPSHOTS) return snapshot_lookup(m, parent, name, out);
     node *n = node_find(m, parent, name);
     if (parent->kind == NODE_CONTROL_DIR || (parent == m->root && strcmp(name, ".chronos") == 0)) {
         *out = n;
         return n ? CHR_OK : lookup_control(m, parent, name, out);
     }
-    if (n && n->kind == NODE_FILE && n->dirty) { /* it may not be in the store yet */
+    /* What is dirty may not be in the store yet. */
+    bool known = n && (n->at || (n->kind == NODE_FILE && (n->dirty || is_current(m, n))));
+    if (known) {
         *out = n;
         return CHR_OK;
     }
     chr_status st = CHR_OK;
-    if (strcmp(name, NAME_SELF) == 0 && !parent->partial && parent != m->root) {
+    if (strcmp(name, NAME_SELF) == 0 && !parent->partial && !parent->top) {
         slice self = dir_key(parent);
-        seen_add(m, self);
-        st = fs_stat(m, OBJECT_KEY, self, NULL);
+        if (!parent->at) seen_add(m, self);
+        st = fs_stat(m, parent->at, OBJECT_KEY, self, NULL);
         if (st != CHR_OK) goto gone;
         if (!n && (st = make_node(m, parent, name, NODE_FILE, self, false, &n)) != CHR_OK) return st;
         n->self = true;
@@ -319,8 +337,8 @@ chr_status node_lookup(mount *m, node *parent, const char *name, node **out)
     st = node_key(parent, name, true, &key, &partial);
     if (st != CHR_OK) goto out;
     slice plain = chr_bytes(key.data, key.len - (partial ? 0 : 1));
-    seen_add(m, plain);
-    st = dir_exists(m, buf_slice(&key), &exists);
+    if (!parent->at) seen_add(m, plain);
+    st = dir_exists(m, parent->at, buf_slice(&key), &exists);
     if (st != CHR_OK) goto out;
     if (!exists && n && n->kind == NODE_DIR && dir_has_children_in_memory(n)) exists = true;
     if (exists) {
@@ -341,7 +359,7 @@ chr_status node_lookup(mount *m, node *parent, const char *name, node **out)
         node_release(m, n);
         n = NULL;
     }
-    st = fs_stat(m, OBJECT_KEY, plain, NULL);
+    st = fs_stat(m, parent->at, OBJECT_KEY, plain, NULL);
     if (st != CHR_OK) goto gone;
     if (!n) st = make_node(m, parent, name, NODE_FILE, plain, false, &n);
     if (st == CHR_OK) {
@@ -375,8 +393,8 @@ void node_default_meta(const mount *m, object_meta *meta)
 static object_meta dir_meta(mount *m, const node *n)
 {
     object_meta meta = n->meta;
-    if (n == m->root || n->unlinked) return meta;
-    if (n->kind != NODE_DIR || n->partial || fs_stat(m, OBJECT_DIR, dir_key(n), &meta) != CHR_OK) {
+    if (n->top || n->unlinked) return meta;
+    if (n->kind != NODE_DIR || n->partial || fs_stat(m, n->at, OBJECT_DIR, dir_key(n), &meta) != CHR_OK) {
         meta = fs_default_meta(m, 1);
         meta.mode = S_IFDIR | 0755;
         meta.mtime_ns = meta.atime_ns = meta.ctime_ns = 0;
@@ -387,7 +405,14 @@ static object_meta dir_meta(mount *m, const node *n)
     return meta;
 }
 
-void dir_keep_meta(mount *m, node *n) { n->meta = dir_meta(m, n); }
+chr_status dir_keep_attrs(mount *m, node *n)
+{
+    n->meta = dir_meta(m, n);
+    n->xattrs.len = 0;
+    if (n->partial || !n->meta.has_xattrs) return CHR_OK;
+    chr_status st = fs_get_xattrs(m, NULL, OBJECT_DIR, dir_key(n), &n->xattrs);
+    return st == CHR_NOT_FOUND ? CHR_OK : st;
+}
 
 static struct timespec time_of(int64_t ns)
 {
@@ -403,7 +428,7 @@ void node_stat(mount *m, const node *n, struct stat *st)
     st->st_ino = n->ino;
     st->st_nlink = n->unlinked ? 0 : 1;
     st->st_blksize = CHUNK_BYTES;
-    if (n->kind == NODE_DIR || n->kind == NODE_CONTROL_DIR) {
+    if (n->kind != NODE_FILE && n->kind != NODE_CONTROL_FILE) {
         meta = dir_meta(m, n);
         meta.size = 0;
         st->st_nlink *= 2;

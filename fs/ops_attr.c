@@ -21,6 +21,14 @@ void fill_entry(mount *m, node *n, struct fuse_entry_param *e)
     e->ino = n->ino;
     node_stat(m, n, &e->attr);
     e->attr_timeout = e->entry_timeout = cache_seconds(m, n);
+    if (n->top) e->entry_timeout = 0; /* of a snapshot, which may be dropped by its name */
+}
+
+static void entry_lost(mount *m, node *n, struct fuse_file_info *fi)
+{
+    (void)fi;
+    n->lookups--;
+    node_release(m, n);
 }
 
 void reply_entry(mount *m, fuse_req_t req, node *n)
@@ -28,7 +36,8 @@ void reply_entry(mount *m, fuse_req_t req, node *n)
     struct fuse_entry_param e;
     fill_entry(m, n, &e);
     n->lookups++;
-    if (fuse_reply_entry(req, &e) != 0) n->lookups--; /* the request was interrupted: the kernel has no reference */
+    fs_if_lost(entry_lost, n, NULL);
+    fuse_reply_entry(req, &e);
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -39,7 +48,8 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     if (st == CHR_OK) {
         reply_entry(m, req, n);
     } else if (st == CHR_NOT_FOUND || st == CHR_INVALID) {
-        struct fuse_entry_param e = { .entry_timeout = name_seconds(m) }; /* ino 0: remember that it is not there */
+        /* ino 0: remember that it is not there. */
+        struct fuse_entry_param e = { .entry_timeout = p && p->kind != NODE_SNAPSHOTS ? name_seconds(m) : 0 };
         fuse_reply_entry(req, &e);
     } else {
         fuse_reply_err(req, fs_errno(st));
@@ -142,7 +152,8 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int se
     chr_status st = n ? CHR_OK : CHR_NOT_FOUND;
     bool       was_dirty = n && n->dirty;
     bool       rest = set != FUSE_SET_ATTR_SIZE; /* even if it is nothing, it is a change */
-    if (st == CHR_OK && (n->kind == NODE_CONTROL_DIR || n->kind == NODE_CONTROL_FILE))
+    if (st == CHR_OK && n->at) st = chr_fail(CHR_READ_ONLY, "a snapshot does not change");
+    if (st == CHR_OK && (n->kind == NODE_CONTROL_DIR || n->kind == NODE_CONTROL_FILE || n->kind == NODE_SNAPSHOTS))
         st = CHR_OK; /* as > does; it changes nothing */
     else if (st == CHR_OK && n->kind == NODE_DIR) {
         slice key = dir_key(n);
@@ -181,6 +192,11 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
     struct statvfs v = { .f_bsize = 4096, .f_frsize = 4096, .f_namemax = NAME_BYTES_MAX };
     chr_status     st = fs_space(m, &free_bytes, &total);
     if (st == CHR_OK) st = fs_keys_estimate(m, &keys);
+    if (m->options.max_size) {
+        uint64_t used = quota_used(m), left = used < m->options.max_size ? m->options.max_size - used : 0;
+        total = m->options.max_size;
+        if (left < free_bytes) free_bytes = left;
+    }
     v.f_blocks = total / v.f_frsize;
     v.f_bfree = v.f_bavail = free_bytes / v.f_frsize;
     v.f_files = keys + free_bytes / v.f_frsize;

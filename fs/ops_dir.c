@@ -71,7 +71,7 @@ static bool gather(void *arg, slice rest)
 static chr_status list_space(mount *m, const node *dir, object_space space, listing *l)
 {
     gathering  g = { dir, space, l, true };
-    chr_status st = fs_names(m, space, buf_slice(&dir->key), gather, &g);
+    chr_status st = fs_names(m, dir->at, space, buf_slice(&dir->key), gather, &g);
     return st == CHR_OK && !g.memory ? chr_nomem() : st;
 }
 
@@ -83,11 +83,20 @@ static chr_status take_listing(mount *m, node *dir, listing *l)
     if (st == CHR_OK) st = list_space(m, dir, OBJECT_DIR, l);
     for (const node *c = dir->children; c && st == CHR_OK; c = c->next_child)
         if (c->kind == NODE_FILE && c->dirty && !c->in_store && !add(l, c->name, false)) st = chr_nomem();
-    if (st == CHR_OK && dir != m->root && !dir->partial && fs_stat(m, OBJECT_KEY, dir_key(dir), NULL) == CHR_OK &&
+    if (st == CHR_OK && !dir->top && !dir->partial && fs_stat(m, dir->at, OBJECT_KEY, dir_key(dir), NULL) == CHR_OK &&
         !add(l, NAME_SELF, false))
         st = chr_nomem();
     if (st == CHR_OK) sort_unique(l);
     return st;
+}
+
+static bool add_snapshot(void *arg, const char *name) { return add(arg, name, true); }
+
+static chr_status list_snapshots(mount *m, listing *l)
+{
+    l->n = 0;
+    l->names.len = 0;
+    return snapshot_each(m, add_snapshot, l);
 }
 
 static void free_listing(listing *l)
@@ -100,16 +109,26 @@ static void free_listing(listing *l)
 
 static listing *listing_of(const struct fuse_file_info *fi) { return (listing *)(uintptr_t)fi->fh; }
 
+static void opendir_lost(mount *m, node *n, struct fuse_file_info *fi)
+{
+    (void)m;
+    (void)n;
+    free_listing(listing_of(fi));
+}
+
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     mount   *m = fs_begin(req);
     node    *n = node_of(m, ino);
     listing *l = calloc(1, sizeof *l);
-    int      error = !n ? ENOENT : !l ? ENOMEM : n->kind != NODE_DIR && n->kind != NODE_CONTROL_DIR ? ENOTDIR : 0;
+    int      error = !n ? ENOENT : !l ? ENOMEM : n->kind == NODE_FILE || n->kind == NODE_CONTROL_FILE ? ENOTDIR : 0;
     fi->fh = (uintptr_t)l;
-    if (error || fuse_reply_open(req, fi) != 0) {
-        if (error) fuse_reply_err(req, error);
+    if (error) {
+        fuse_reply_err(req, error);
         free_listing(l);
+    } else {
+        fs_if_lost(opendir_lost, n, fi);
+        fuse_reply_open(req, fi);
     }
     fs_end(m);
 }
@@ -150,6 +169,9 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, 
         if (n->kind == NODE_DIR) st = take_listing(m, n, l);
         for (size_t i = 0; n->kind == NODE_CONTROL_DIR && control_name(m, i) && st == CHR_OK; i++)
             if (!add(l, control_name(m, i), false)) st = chr_nomem();
+        if (st == CHR_OK && n->kind == NODE_CONTROL_DIR && !m->remote && !add(l, SNAPSHOTS_NAME, true))
+            st = chr_nomem();
+        if (n->kind == NODE_SNAPSHOTS) st = list_snapshots(m, l);
     }
     if (st == CHR_OK && plus && m->remote && n->kind == NODE_DIR)
         foresee(m, n, l, offset > 2 ? (size_t)offset - 2 : 0, size);

@@ -18,6 +18,18 @@ static chr_status empty_file(mount *m, fuse_req_t req, node *n)
     return st;
 }
 
+static void open_lost(mount *m, node *n, struct fuse_file_info *fi)
+{
+    n->opens--;
+    if (n->kind == NODE_CONTROL_FILE) control_close(fi);
+    node_release(m, n);
+}
+static void create_lost(mount *m, node *n, struct fuse_file_info *fi)
+{
+    n->lookups--;
+    open_lost(m, n, fi);
+}
+
 static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
 {
     mount     *m = fs_begin(req);
@@ -26,7 +38,9 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
     bool       partial;
     chr_status st = p ? node_lookup(m, p, name, &n) : CHR_NOT_FOUND;
     int        error = 0;
-    if (st == CHR_OK) {
+    if (p && p->at) {
+        error = EROFS; /* the kernel opens what is there */
+    } else if (st == CHR_OK) {
         if (fi->flags & O_EXCL)
             error = EEXIST;
         else if (n->kind != NODE_FILE)
@@ -39,7 +53,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
         error = p ? EPERM : ENOENT;
     } else if (m->options.read_only) {
         error = EROFS;
-    } else {
+    } else if (!(error = quota_check_name(m, p, name))) {
         bool self = strcmp(name, NAME_SELF) == 0 && p != m->root;
         st = self ? (buf_set(&key, dir_key(p)) ? CHR_OK : chr_nomem()) : node_key(p, name, false, &key, &partial);
         if (st == CHR_OK && key.len > CHR_KEY_MAX) st = chr_fail(CHR_TOO_BIG, "the key is too long");
@@ -66,10 +80,8 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
         fi->direct_io = m->options.strict;
         n->lookups++;
         n->opens++;
-        if (fuse_reply_create(req, &e, fi) != 0) {
-            n->lookups--;
-            n->opens--;
-        }
+        fs_if_lost(create_lost, n, fi);
+        fuse_reply_create(req, &e, fi);
     }
     chr_buf_free(&key);
     fs_end(m);
@@ -82,6 +94,8 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     chr_status st = n ? CHR_OK : CHR_NOT_FOUND;
     if (st == CHR_OK && n->kind == NODE_CONTROL_FILE) {
         st = control_open(m, n, fi);
+    } else if (st == CHR_OK && n->at && (is_writing(fi->flags) || (fi->flags & O_TRUNC))) {
+        st = chr_fail(CHR_READ_ONLY, "a snapshot does not change");
     } else if (st == CHR_OK) {
         st = file_refresh(m, n);
         if (st == CHR_OK && (fi->flags & O_TRUNC)) st = empty_file(m, req, n);
@@ -91,10 +105,8 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     }
     if (st == CHR_OK) {
         n->opens++;
-        if (fuse_reply_open(req, fi) != 0) {
-            n->opens--;
-            if (n->kind == NODE_CONTROL_FILE) control_close(fi);
-        }
+        fs_if_lost(open_lost, n, fi);
+        fuse_reply_open(req, fi);
     } else {
         fuse_reply_err(req, fs_errno(st));
     }
@@ -144,6 +156,12 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
         return;
     }
     chr_status st = n && n->kind == NODE_FILE ? CHR_OK : CHR_NOT_FOUND;
+    int        over = st == CHR_OK ? quota_check(m, n, size) : 0;
+    if (over) {
+        fuse_reply_err(req, over);
+        fs_end(m);
+        return;
+    }
     if (st == CHR_OK && (fi->flags & O_APPEND) && !fi->writepage) {
         /* The end may have moved through another door. The kernel then has these bytes in the wrong place. */ st =
             file_refresh(m, n);

@@ -9,8 +9,11 @@
 
 static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
 {
-    (void)ino, (void)parent, (void)name;
-    fuse_reply_err(req, EPERM); /* a key has one path, as on FAT */
+    (void)ino, (void)name;
+    mount      *m = fs_begin(req);
+    const node *p = node_of(m, parent);
+    fuse_reply_err(req, p && p->at ? EROFS : EPERM); /* a key has one path, as on FAT */
+    fs_end(m);
 }
 
 static chr_status write_device(mount *m, node *n, dev_t device)
@@ -29,6 +32,7 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
     bool       partial;
     chr_status st = p && p->kind == NODE_DIR ? node_lookup(m, p, name, &n) : no_such_directory();
     int        error = st == CHR_OK ? EEXIST : st == CHR_NOT_FOUND ? 0 : fs_errno(st);
+    if (!error) error = p->at ? EROFS : quota_check_name(m, p, name);
     if (!error) {
         st = node_key(p, name, false, &key, &partial);
         if (st == CHR_OK && !(n = node_new(m, p, name, NODE_FILE))) st = chr_nomem();
@@ -58,14 +62,30 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
     fs_end(m);
 }
 
+static void make_snapshot(mount *m, fuse_req_t req, node *dir, const char *name)
+{
+    node *n = NULL;
+    int   error = snapshot_make(m, dir, name, &n);
+    if (error)
+        fuse_reply_err(req, error);
+    else
+        reply_entry(m, req, n);
+}
+
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-    mount     *m = fs_begin(req);
-    node      *p = node_of(m, parent), *n = NULL;
-    buf        prefix = { 0 };
-    bool       partial;
+    mount *m = fs_begin(req);
+    node  *p = node_of(m, parent), *n = NULL;
+    buf    prefix = { 0 };
+    bool   partial;
+    if (p && p->kind == NODE_SNAPSHOTS) {
+        make_snapshot(m, req, p, name);
+        fs_end(m);
+        return;
+    }
     chr_status st = p && p->kind == NODE_DIR ? node_lookup(m, p, name, &n) : no_such_directory();
     int        error = st == CHR_OK ? EEXIST : st == CHR_NOT_FOUND ? 0 : fs_errno(st);
+    if (!error) error = p->at ? EROFS : quota_check_name(m, p, name);
     if (!error) st = node_key(p, name, true, &prefix, &partial);
     if (!error && st == CHR_OK && partial) st = chr_fail(CHR_INVALID, "%s stands for a piece of a longer name", name);
     if (!error && st == CHR_OK) {
@@ -100,6 +120,7 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
     bool       partial;
     chr_status st = p && p->kind == NODE_DIR ? node_lookup(m, p, name, &n) : no_such_directory();
     int        error = st == CHR_OK ? EEXIST : st == CHR_NOT_FOUND ? 0 : fs_errno(st);
+    if (!error) error = p->at ? EROFS : quota_check_name(m, p, name);
     if (!error) st = node_key(p, name, false, &key, &partial);
     if (!error && st == CHR_OK) {
         object_meta meta = new_meta(m, req, p, S_IFLNK | 0777);
@@ -131,8 +152,9 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
     node      *n = node_of(m, ino);
     char       target[PATH_MAX] = "";
     size_t     got = 0;
-    chr_status st =
-        n && n->kind == NODE_FILE ? fs_read(m, buf_slice(&n->key), 0, target, sizeof target - 1, &got) : CHR_NOT_FOUND;
+    chr_status st = n && n->kind == NODE_FILE
+                        ? fs_read(m, n->at, buf_slice(&n->key), 0, target, sizeof target - 1, &got)
+                        : CHR_NOT_FOUND;
     if (st == CHR_OK)
         fuse_reply_readlink(req, target);
     else
@@ -178,6 +200,7 @@ static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
     chr_status st = p ? node_lookup(m, p, name, &n) : CHR_NOT_FOUND;
     int        error = st == CHR_OK ? 0 : fs_errno(st);
     if (!error && n->kind != NODE_FILE) error = n->kind == NODE_DIR ? EISDIR : EPERM;
+    if (!error && n->at) error = EROFS;
     if (!error) error = fs_errno(remove_file(m, n));
     fuse_reply_err(req, error);
     fs_end(m);
@@ -188,29 +211,35 @@ chr_status dir_is_empty(mount *m, const node *n, bool *empty)
     *empty = !dir_has_children_in_memory(n);
     for (int space = OBJECT_KEY; space <= OBJECT_DIR && *empty; space++) {
         bool       any = false;
-        chr_status st = fs_any_below(m, (object_space)space, buf_slice(&n->key), &any);
+        chr_status st = fs_any_below(m, NULL, (object_space)space, buf_slice(&n->key), &any);
         if (st != CHR_OK) return st;
         *empty = !any;
     }
     if (!*empty) return CHR_OK;
-    chr_status st = fs_stat(m, OBJECT_KEY, dir_key(n), NULL);
+    chr_status st = fs_stat(m, NULL, OBJECT_KEY, dir_key(n), NULL);
     *empty = st != CHR_OK;
     return st == CHR_NOT_FOUND ? CHR_OK : st;
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    mount     *m = fs_begin(req);
-    node      *p = node_of(m, parent), *n = NULL;
-    bool       empty = false;
+    mount *m = fs_begin(req);
+    node  *p = node_of(m, parent), *n = NULL;
+    bool   empty = false;
+    if (p && p->kind == NODE_SNAPSHOTS) {
+        fuse_reply_err(req, snapshot_remove(m, p, name));
+        fs_end(m);
+        return;
+    }
     chr_status st = p ? node_lookup(m, p, name, &n) : CHR_NOT_FOUND;
     int        error = st == CHR_OK ? 0 : fs_errno(st);
+    if (!error && n->at) error = EROFS;
     if (!error && n->kind != NODE_DIR) error = n->kind == NODE_FILE ? ENOTDIR : EPERM;
     if (!error) error = fs_errno(dir_is_empty(m, n, &empty));
     if (!error && !empty) error = ENOTEMPTY;
+    if (!error) error = fs_errno(dir_keep_attrs(m, n));
     if (!error) {
-        slice keys[2] = { dir_key(n), dir_key(p) };
-        dir_keep_meta(m, n);
+        slice   keys[2] = { dir_key(n), dir_key(p) };
         fs_txn *t = fs_txn_begin(m, keys, 2);
         st = t ? CHR_OK : CHR_NO_MEMORY;
         if (t) {

@@ -50,7 +50,7 @@ static int rename_dir(mount *m, node *n, node *to_parent, const char *to_name, n
     if (st == CHR_OK) st = node_key(to_parent, to_name, true, &to, &partial);
     if (st == CHR_OK && partial) st = chr_fail(CHR_INVALID, "%s stands for a piece of a longer name", to_name);
     if (st == CHR_OK) st = flush_below(m, n);
-    if (target) dir_keep_meta(m, target);
+    if (st == CHR_OK && target) st = dir_keep_attrs(m, target);
     if (st == CHR_OK) {
         slice   from = buf_slice(&n->key), own = dir_key(n), new_own = chr_bytes(to.data, to.len - 1);
         fs_txn *t = fs_txn_begin(m, NULL, 0);
@@ -225,7 +225,8 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
     chr_status st = p && q ? node_lookup(m, p, name, &n) : CHR_NOT_FOUND;
     int        error = st == CHR_OK ? 0 : fs_errno(st);
     if (!error && flags != 0 && flags != RENAME_NOREPLACE && flags != RENAME_EXCHANGE) error = EINVAL;
-    if (!error && (n->kind == NODE_CONTROL_DIR || n->kind == NODE_CONTROL_FILE || q->kind != NODE_DIR)) error = EPERM;
+    if (!error && (n->at || q->at)) error = EROFS;
+    if (!error && ((n->kind != NODE_FILE && n->kind != NODE_DIR) || q->kind != NODE_DIR)) error = EPERM;
     if (!error) {
         n->refs++;
         st = node_lookup(m, q, new_name, &target);

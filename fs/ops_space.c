@@ -30,6 +30,7 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
     bool       clears = mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE), keeps = mode & FALLOC_FL_KEEP_SIZE;
     chr_status st = n && n->kind == NODE_FILE ? file_refresh(m, n) : CHR_NOT_FOUND;
     int        error = mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE) ? EOPNOTSUPP : 0;
+    if (!error && st == CHR_OK && !clears) error = quota_check(m, n, len);
     if (!error) {
         if (st == CHR_OK && end > OBJECT_SIZE_MAX) st = chr_fail(CHR_TOO_BIG, "a file has at most 128 TiB");
         if (st == CHR_OK && !clears) st = fits(m, len);
@@ -101,12 +102,15 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in, 
     node      *in = node_of(m, ino_in), *out = node_of(m, ino_out);
     size_t     done = 0;
     chr_status st = in && out && in->kind == NODE_FILE && out->kind == NODE_FILE ? CHR_OK : CHR_INVALID;
-    if (st == CHR_OK)
-        st = copy(m, in, (uint64_t)off_in, out, (uint64_t)off_out, len < COPY_MAX ? len : COPY_MAX, &done);
-    if (st == CHR_OK)
-        fuse_reply_write(req, done);
+    if (st == CHR_OK) st = file_refresh(m, in);
+    if (len > COPY_MAX) len = COPY_MAX;
+    uint64_t there = st == CHR_OK && (uint64_t)off_in < in->meta.size ? in->meta.size - (uint64_t)off_in : 0;
+    int      error = st == CHR_OK ? quota_check(m, out, there < len ? there : len) : fs_errno(st);
+    if (!error) error = fs_errno(copy(m, in, (uint64_t)off_in, out, (uint64_t)off_out, len, &done));
+    if (error)
+        fuse_reply_err(req, error);
     else
-        fuse_reply_err(req, fs_errno(st));
+        fuse_reply_write(req, done);
     fs_end(m);
 }
 

@@ -11,24 +11,25 @@ static bool supported(const char *name)
 }
 
 /* Where a node's attributes are kept; false: it has none. */
-static bool home(mount *m, const node *n, object_space *space, slice *key)
+static bool home(const node *n, object_space *space, slice *key)
 {
-    if (!n || n == m->root || n->partial || (n->kind == NODE_DIR && n->unlinked) ||
-        (n->kind != NODE_FILE && n->kind != NODE_DIR))
-        return false;
+    if (!n || n->top || n->partial || (n->kind != NODE_FILE && n->kind != NODE_DIR)) return false;
     *space = n->kind == NODE_DIR ? OBJECT_DIR : OBJECT_KEY;
     *key = n->kind == NODE_DIR ? dir_key(n) : buf_slice(&n->key);
     return true;
 }
+
+/* It has no object, or none yet. */
+static bool is_only_here(const node *n) { return n->kind == NODE_DIR ? n->unlinked : !n->in_store; }
 
 static chr_status load(mount *m, const node *n, buf *list)
 {
     object_space space;
     slice        key;
     list->len = 0;
-    if (!n || !home(m, n, &space, &key)) return CHR_OK;
-    if (n->kind == NODE_FILE && !n->in_store) return buf_set(list, buf_slice(&n->xattrs)) ? CHR_OK : chr_nomem();
-    chr_status st = fs_get_xattrs(m, space, key, list);
+    if (!n || !home(n, &space, &key)) return CHR_OK;
+    if (is_only_here(n)) return buf_set(list, buf_slice(&n->xattrs)) ? CHR_OK : chr_nomem();
+    chr_status st = fs_get_xattrs(m, n->at, space, key, list);
     return st == CHR_NOT_FOUND ? CHR_OK : st;
 }
 
@@ -37,8 +38,11 @@ static chr_status save_once(mount *m, node *n, slice list)
     object_space space;
     slice        key;
     object_meta  meta;
-    if (!home(m, n, &space, &key)) return CHR_NOT_FOUND;
-    if (n->kind == NODE_FILE && !n->in_store) return buf_set(&n->xattrs, list) ? CHR_OK : chr_nomem();
+    if (!home(n, &space, &key)) return CHR_NOT_FOUND;
+    if (is_only_here(n)) {
+        if (list.len > XATTRS_BYTES_MAX) return chr_fail(CHR_TOO_BIG, "the attributes are over their limit");
+        return buf_set(&n->xattrs, list) ? CHR_OK : chr_nomem();
+    }
     fs_txn *t = fs_txn_begin(m, &key, 1);
     if (!t) return CHR_NO_MEMORY;
     chr_status st = CHR_OK;
@@ -134,7 +138,8 @@ static int change_list(mount *m, node *n, const char *wanted, slice new_value, i
     object_space space;
     slice        key;
     int          error = 0;
-    if (!home(m, n, &space, &key)) return EOPNOTSUPP;
+    if (n && n->at) return EROFS;
+    if (!home(n, &space, &key)) return EOPNOTSUPP;
     chr_status st = load(m, n, &list);
     reader     r = reader_of(buf_slice(&list));
     while (st == CHR_OK && good && next_xattr(&r, &name, &value)) {
@@ -162,11 +167,12 @@ static int change_list(mount *m, node *n, const char *wanted, slice new_value, i
 static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
 {
     mount *m = fs_begin(req);
+    node  *n = node_of(m, ino);
     int    error = EOPNOTSUPP;
     if (size > XATTR_VALUE_MAX)
         error = E2BIG;
-    else if (supported(name))
-        error = change_list(m, node_of(m, ino), name, chr_bytes(value ? value : "", size), flags);
+    else if (supported(name) && n && !(error = quota_check(m, n, size)))
+        error = change_list(m, n, name, chr_bytes(value ? value : "", size), flags);
     fuse_reply_err(req, error);
     fs_end(m);
 }

@@ -253,13 +253,13 @@ static bool is_stopping(remote *r)
 /* Says how much has been passed on, and that we are there. */
 static bool say_settled(remote *r)
 {
-    char        registration[24], n[24];
-    const slice args[] = { chr_str("FSSETTLED"), chr_str(r->token), chr_str(registration), chr_str(n) };
+    char registration[24], n[24];
     pthread_mutex_lock(&r->mu);
     snprintf(registration, sizeof registration, "%llu", (unsigned long long)r->registration);
     snprintf(n, sizeof n, "%llu", (unsigned long long)r->settled);
     r->settled = 0;
     pthread_mutex_unlock(&r->mu);
+    const slice args[] = { chr_str("FSSETTLED"), chr_str(r->token), chr_str(registration), chr_str(n) };
     return remote_link_send(r->ears, args, 4);
 }
 

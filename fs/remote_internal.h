@@ -45,7 +45,7 @@ struct remote {
 
     _Atomic(int64_t) heard_ms; /* when that was sent which the server answered last; 0: it is not up */
 
-    remote_link *ears;         /* of the thread, or before there is one */
+    remote_link *ears; /* of the thread, or before there is one */
 
     /* With the mount's mu held: */
     finding *findings;

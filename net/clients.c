@@ -1,6 +1,7 @@
 #include "net/clients.h"
 
 #include "base/log.h"
+#include "net/cmd_auth.h"
 #include "net/server_internal.h"
 
 #include <inttypes.h>
@@ -17,13 +18,18 @@ static bool is_subscriber(const session *s)
     return atomic_load(&s->subscriptions[TOPIC_CHANNEL]) + atomic_load(&s->subscriptions[TOPIC_PATTERN]) > 0;
 }
 
+const char *clients_user(const session *s)
+{
+    return s->user.name[0] || conn_of((session *)s)->reactor->server->users ? s->user.name : "default";
+}
+
 static bool fits(const conn *c, const client_filter *f)
 {
     const session *s = &c->session;
     if (!f) return true;
     if ((f->id && (uint64_t)f->id != s->id) || (f->but_id && (uint64_t)f->but_id == s->id)) return false;
     if (f->address.data && !slice_equal(f->address, chr_str(s->address))) return false;
-    if (f->user.data && !(s->authenticated && slice_equal(f->user, chr_str(s->user)))) return false;
+    if (f->user.data && !slice_equal(f->user, chr_str(clients_user(s)))) return false;
     return !f->type || is_subscriber(s) == (strcmp(f->type, "pubsub") == 0);
 }
 
@@ -36,13 +42,20 @@ static void describe(const conn *c, int64_t now, buf *text)
     buf_printf(text, "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%.*s age=%" PRId64 " idle=%" PRId64, s->id, s->address,
                c->reactor->server->address, c->fd, (int)s->name.len, s->name.data ? s->name.data : "",
                (now - s->created_ms) / 1000, (now - atomic_load(&s->active_ms)) / 1000);
-    buf_printf(text, " flags=%s%s%s%s%s%s%s db=0 sub=%u psub=%u multi=%d cmd=%s redir=%" PRId64 " resp=%d\n",
+    buf_printf(text, " flags=%s%s%s%s%s%s%s db=0 sub=%u psub=%u multi=%d cmd=%s user=%s redir=%" PRId64 " resp=%d",
                is_subscriber(s) ? "P" : "", tracks ? "t" : "", tracks & TRACK_BROKEN ? "R" : "",
                tracks & TRACK_BCAST ? "B" : "", atomic_load(&s->monitors) ? "O" : "", queued >= 0 ? "x" : "",
                !is_subscriber(s) && !atomic_load(&s->monitors) && !tracks && queued < 0 ? "N" : "",
                (unsigned)atomic_load(&s->subscriptions[TOPIC_CHANNEL]),
                (unsigned)atomic_load(&s->subscriptions[TOPIC_PATTERN]), queued, last ? last->name : "NULL",
-               tracks ? (int64_t)s->tracking_redirect : -1, atomic_load(&s->resp));
+               clients_user(s), tracks ? (int64_t)s->tracking_redirect : -1, atomic_load(&s->resp));
+}
+
+void clients_describe(conn *c, buf *text)
+{
+    pthread_mutex_lock(&c->reactor->mu);
+    describe(c, server_clock_ms(), text);
+    pthread_mutex_unlock(&c->reactor->mu);
 }
 
 void clients_list(server *s, const client_filter *only, buf *text)
@@ -52,7 +65,10 @@ void clients_list(server *s, const client_filter *only, buf *text)
         reactor *r = &s->reactors[i];
         pthread_mutex_lock(&r->mu);
         for (const conn *c = r->conns; c; c = c->next)
-            if (fits(c, only)) describe(c, now, text);
+            if (fits(c, only)) {
+                describe(c, now, text);
+                buf_append_byte(text, '\n');
+            }
         pthread_mutex_unlock(&r->mu);
     }
 }
@@ -104,16 +120,23 @@ bool client_set_name(request *r, slice name)
     return set;
 }
 
+static void look_at_all(server *s)
+{
+    for (unsigned i = 0; i < s->n_reactors; i++) {
+        atomic_store(&s->reactors[i].look_now, true);
+        reactor_wake(&s->reactors[i]);
+    }
+}
+
+void clients_recheck(server *s) { look_at_all(s); }
+
 /* ---- pausing ---- */
 
 void clients_pause(server *s, int64_t until_ms, bool writes_only)
 {
     atomic_store(&s->pause_writes_only, writes_only);
     atomic_store(&s->paused_until_ms, until_ms);
-    for (unsigned i = 0; i < s->n_reactors; i++) {
-        atomic_store(&s->reactors[i].look_now, true);
-        reactor_wake(&s->reactors[i]);
-    }
+    look_at_all(s);
 }
 
 bool clients_are_paused(server *s, const command *c)
@@ -154,6 +177,13 @@ static bool has_overstayed(const conn *c, int64_t now)
     return now - c->request_since_ms > request_s * 1000;
 }
 
+/* Commands do the same before they run; this is for those that only listen. */
+static bool has_lost_its_rights(conn *c)
+{
+    session *s = &c->session;
+    return c->reactor->server->users && !c->job && !s->closing && !user_is_current(s) && !user_refresh(s);
+}
+
 int clients_look_after(reactor *r)
 {
     int64_t now = server_clock_ms(), until = atomic_load(&r->server->paused_until_ms);
@@ -166,6 +196,8 @@ int clients_look_after(reactor *r)
         next = c->next;
         if (has_overstayed(c, now))
             conn_close(c);
+        else if (has_lost_its_rights(c))
+            conn_dismiss(c);
         else if (c->is_paused)
             conn_turn(c, 0);
     }

@@ -13,8 +13,11 @@ typedef struct client_filter {
 } client_filter;
 
 /* One line for each connection, as CLIENT LIST has it; `only` may be NULL. */
-void   clients_list(server *s, const client_filter *only, buf *text);
-size_t clients_kill(server *s, const client_filter *which); /* how many; they are closed soon */
+void        clients_list(server *s, const client_filter *only, buf *text);
+void        clients_describe(conn *c, buf *text);                /* one of them, without the end of the line */
+size_t      clients_kill(server *s, const client_filter *which); /* how many; they are closed soon */
+const char *clients_user(const session *s);                      /* of which user it is; "": of none yet */
+void        clients_recheck(server *s); /* users have changed: those who may not be here any more are closed soon */
 /* NULL: there is none; it may be dead as soon as this returns, but for who holds up tracking_leave. */
 conn *clients_find(server *s, uint64_t id);
 /* False, and an error was written: not a name. */

@@ -1,6 +1,7 @@
 /* CLIENT. */
 #include "net/clients.h"
 #include "net/server_internal.h"
+#include "net/users.h"
 
 static void client_list(request *r, const client_filter *only)
 {
@@ -62,14 +63,25 @@ static size_t kill_clients(request *r, client_filter *f, bool skip_me)
     size_t n = is_a_type_here(f->type) ? clients_kill(r->server, &(client_filter){ .id = f->id,
                                                                                    .address = f->address,
                                                                                    .type = f->type,
+                                                                                   .user = f->user,
                                                                                    .but_id = (int64_t)r->session->id })
                                        : 0;
     bool   me = !skip_me && (!f->id || f->id == (int64_t)r->session->id) &&
               (!f->address.data || slice_equal(f->address, chr_str(r->session->address))) &&
+              (!f->user.data || slice_equal(f->user, chr_str(clients_user(r->session)))) &&
               (!f->type ||
                (argument_is(chr_str(f->type), "pubsub") == (pubsub_count(r->session) > 0) && is_a_type_here(f->type)));
     if (me) r->session->closing = true;
     return n + me;
+}
+
+/* False: an error was written. */
+static bool has_user(request *r, slice name)
+{
+    users *u = r->server->users;
+    if (u ? users_has(u, name) : slice_equal(name, chr_str("default"))) return true;
+    reply_error(r, "ERR No such user '%.*s'", (int)(name.len < 64 ? name.len : 64), name.data);
+    return false;
 }
 
 static void client_kill(request *r)
@@ -95,6 +107,9 @@ static void client_kill(request *r)
             f.address = r->args[i + 1];
         } else if (has && argument_is(r->args[i], "type")) {
             if (!parse_type(r, r->args[i + 1], &f.type)) return;
+        } else if (has && argument_is(r->args[i], "user")) {
+            f.user = r->args[i + 1];
+            if (!has_user(r, f.user)) return;
         } else if (has && argument_is(r->args[i], "skipme") &&
                    (argument_is(r->args[i + 1], "yes") || argument_is(r->args[i + 1], "no"))) {
             skip_me = argument_is(r->args[i + 1], "yes");
@@ -148,21 +163,27 @@ static void client_setinfo(request *r)
                     r->args[2].data);
 }
 
-bool client_is_administration(slice subcommand_name)
-{
-    static const char *const names[] = { "kill", "list", "no-evict", "pause", "unpause" };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (argument_is(subcommand_name, names[i])) return true;
-    return false;
-}
+const subcommand client_subcommands[] = {
+    { "caching", 3, 0, CAT_CONNECTION, 0 },
+    { "getname", 2, 0, CAT_CONNECTION, 0 },
+    { "getredir", 2, 0, CAT_CONNECTION, 0 },
+    { "id", 2, 0, CAT_CONNECTION, 0 },
+    { "info", 2, 0, CAT_CONNECTION, 0 },
+    { "kill", -3, CMD_ADMIN, CAT_CONNECTION, 0 },
+    { "list", -2, CMD_ADMIN, CAT_CONNECTION, 0 },
+    { "no-evict", 3, CMD_ADMIN, CAT_CONNECTION, 0 },
+    { "pause", -3, CMD_ADMIN, CAT_CONNECTION, 0 },
+    { "reply", 3, 0, CAT_CONNECTION, 0 },
+    { "setinfo", 4, 0, CAT_CONNECTION, 0 },
+    { "setname", 3, 0, CAT_CONNECTION, 0 },
+    { "tracking", -3, 0, CAT_CONNECTION, 0 },
+    { "trackinginfo", 2, 0, CAT_CONNECTION, 0 },
+    { "unpause", 2, CMD_ADMIN, CAT_CONNECTION, 0 },
+    { NULL, 0, 0, 0, 0 },
+};
 
 void cmd_client(request *r)
 {
-    static const subcommand known[] = {
-        { "caching", 3 }, { "getname", 2 }, { "getredir", 2 },  { "id", 2 },           { "info", 2 },
-        { "kill", -3 },   { "list", -2 },   { "no-evict", 3 },  { "pause", -3 },       { "reply", 3 },
-        { "setinfo", 4 }, { "setname", 3 }, { "tracking", -3 }, { "trackinginfo", 2 }, { "unpause", 2 },
-    };
     enum {
         CACHING,
         GETNAME,
@@ -178,15 +199,9 @@ void cmd_client(request *r)
         SETNAME,
         TRACKING,
         TRACKINGINFO,
-        UNPAUSE,
-        COUNT
+        UNPAUSE
     };
-    int which = find_subcommand(r, known, COUNT);
-    if (r->session->read_only && (which == KILL || which == PAUSE || which == UNPAUSE)) {
-        reply_error(r, "NOPERM this user has no permissions to run the 'client|%s' command", known[which].name);
-        return;
-    }
-    switch (which) {
+    switch (find_subcommand(r)) {
     case CACHING: client_caching(r); break;
     case GETREDIR: client_getredir(r); break;
     case TRACKING: client_tracking(r); break;

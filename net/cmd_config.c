@@ -336,20 +336,25 @@ chr_status server_config_set(server *srv, slice name, slice value)
                : chr_fail(CHR_INVALID, "this cannot be set, or not to this");
 }
 
+const subcommand config_subcommands[] = {
+    { "get", -3, CMD_ADMIN, 0, 0 },
+    { "resetstat", 2, CMD_ADMIN, 0, 0 },
+    { "set", -4, CMD_ADMIN, 0, 0 },
+    { NULL, 0, 0, 0, 0 },
+};
+
 void cmd_config(request *r)
 {
-    enum { GET, RESETSTAT, SET, COUNT };
-    static const subcommand known[] = { { "get", -3 }, { "resetstat", 2 }, { "set", -4 } };
-    int                     which = find_subcommand(r, known, COUNT);
-    if (which < 0) return;
-    if (r->session->read_only)
-        reply_error(r, "NOPERM this user has no permissions to run the 'config|%s' command", known[which].name);
-    else if (which == GET)
-        config_get(r);
-    else if (which == RESETSTAT)
-        config_resetstat(r);
-    else if (r->n % 2 == 0)
-        config_set(r);
-    else
-        reply_error(r, "ERR wrong number of arguments for 'config|set' command");
+    enum { GET, RESETSTAT, SET };
+    switch (find_subcommand(r)) {
+    case GET: config_get(r); break;
+    case RESETSTAT: config_resetstat(r); break;
+    case SET:
+        if (r->n % 2 == 0)
+            config_set(r);
+        else
+            reply_error(r, "ERR wrong number of arguments for 'config|set' command");
+        break;
+    default: break; /* answered */
+    }
 }

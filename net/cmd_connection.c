@@ -2,6 +2,7 @@
 #include "net/command.h"
 
 #include "net/clients.h"
+#include "net/cmd_auth.h"
 #include "net/pubsub.h"
 #include "net/server_internal.h"
 #include "net/transaction.h"
@@ -34,7 +35,7 @@ void cmd_reset(request *r)
     pubsub_leave(&r->server->pubsub, r->session);
     monitors_leave(&r->server->monitors, r->session);
     tracking_off(&r->server->tracking, r->session);
-    forget_user(r->session);
+    user_forget(r->session);
     r->session->resp = 2;
     r->session->mute = r->session->mute_this = r->session->mute_next = false;
     (void)client_set_name(r, chr_str(""));
@@ -68,7 +69,7 @@ void cmd_hello(request *r)
             return;
         }
     }
-    if (r->server->users && !r->session->authenticated) {
+    if (r->server->users && !r->session->user.rights) {
         reply_error(
             r, "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH "
                "<user> <pass> option can be used to authenticate the client and select the RESP protocol version at "

@@ -86,7 +86,7 @@ static chr_status any_below(request *r, object_space space, slice key, buf *scra
 {
     scratch->len = 0;
     if (!buf_append_slice(scratch, key) || !buf_append_byte(scratch, '/')) return chr_nomem();
-    return store_any_below(r->store, space, buf_slice(scratch), any);
+    return store_any_below(r->store, NULL, space, buf_slice(scratch), any);
 }
 
 static chr_status look_up(request *r, slice key, uint64_t what, buf *to, buf *scratch)
@@ -151,7 +151,7 @@ static void fs_data_run(request *r)
         answer_malformed(r);
         return;
     }
-    chr_status st = store_data(r->store, r->args[3], offset, &start, &end);
+    chr_status st = store_data(r->store, NULL, r->args[3], offset, &start, &end);
     answer_buf(r, st, st != CHR_OK || (buf_append_varint(&out, start) && buf_append_varint(&out, end)), &out);
 }
 
@@ -163,7 +163,7 @@ static void fs_xattrs(request *r)
     if (!parse_number(r->args[3], OBJECT_DIR, &space))
         answer_malformed(r);
     else if (is_known(r, &r->args[4], 1))
-        answer_buf(r, store_get_xattrs(r->store, (object_space)space, r->args[4], &out), true, &out);
+        answer_buf(r, store_get_xattrs(r->store, NULL, (object_space)space, r->args[4], &out), true, &out);
 }
 
 typedef struct page {
@@ -191,7 +191,7 @@ static void fs_names_page(request *r)
     if (request_defer(r) || !is_known(r, NULL, 0)) return;
     p.fits = buf_append_byte(&p.out, 1);
     chr_status st = CHR_OK;
-    if (p.fits) st = store_names(r->store, (object_space)space, r->args[4], r->args[5], put_name, &p);
+    if (p.fits) st = store_names(r->store, NULL, (object_space)space, r->args[4], r->args[5], put_name, &p);
     if (p.fits && p.full) p.out.data[0] = 0;
     answer_buf(r, st, p.fits, &p.out);
 }
@@ -232,14 +232,19 @@ static void fs_bye(request *r)
     answer_status(r, CHR_OK);
 }
 
+const subcommand fs_subcommands[] = {
+    { "lookup", -5, CMD_READ, 0, 0 }, { "read", 6, CMD_READ, 0, 0 },
+    { "data", 5, CMD_READ, 0, 0 },    { "xattrs", 5, CMD_READ, 0, 0 },
+    { "names", 6, CMD_READ, 0, 0 },   { "sync", 3, CMD_READ, 0, 0 },
+    { "figures", 3, CMD_READ, 0, 0 }, { "stats", 3, CMD_READ, 0, 0 },
+    { "bye", 3, CMD_READ, 0, 0 },     { NULL, 0, 0, 0, 0 },
+};
+
 void cmd_fs(request *r)
 {
-    static const subcommand  known[] = { { "lookup", -5 }, { "read", 6 },  { "data", 5 },
-                                         { "xattrs", 5 },  { "names", 6 }, { "sync", 3 },
-                                         { "figures", 3 }, { "stats", 3 }, { "bye", 3 } };
     static command_fn *const run[] = { fs_lookup, fs_read_part, fs_data_run, fs_xattrs, fs_names_page,
                                        fs_sync,   fs_figures,   fs_stats,    fs_bye };
-    int                      which = find_subcommand(r, known, sizeof known / sizeof *known);
+    int                      which = find_subcommand(r);
     if (which >= 0) run[which](r);
 }
 

@@ -1,6 +1,7 @@
 /* Commands on keys. */
 #include "net/calls.h"
 
+#include "net/cmd_auth.h"
 #include "net/cursors.h"
 #include "net/glob.h"
 #include "net/server_internal.h"
@@ -149,7 +150,8 @@ void cmd_scan(request *r)
     }
     r->out = &found;
     for (int64_t seen = 0; seen < count && within(it, prefix); chr_iter_next(it), seen++) {
-        if (!strings || !glob_match(pattern, chr_iter_key(it))) continue;
+        if (!strings || !glob_match(pattern, chr_iter_key(it)) || !user_may_know(r->session, chr_iter_key(it)))
+            continue;
         reply_key(r, chr_iter_key(it));
         n++;
     }

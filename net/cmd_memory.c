@@ -37,7 +37,7 @@ static void memory_usage(request *r)
         uint64_t records = 1 + (meta.size > CHUNK_BYTES ? (meta.size + CHUNK_BYTES - 1) / CHUNK_BYTES : 0);
         uint64_t bytes = meta.size + records * (r->args[2].len + RECORD_BYTES);
         if (meta.has_attrs) bytes += ATTRIBUTE_BYTES;
-        if (meta.has_xattrs && store_get_xattrs(r->store, OBJECT_KEY, r->args[2], &xattrs) == CHR_OK)
+        if (meta.has_xattrs && store_get_xattrs(r->store, NULL, OBJECT_KEY, r->args[2], &xattrs) == CHR_OK)
             bytes += xattrs.len;
         chr_buf_free(&xattrs);
         reply_integer(r, (int64_t)bytes);
@@ -110,6 +110,11 @@ static void memory_malloc_stats(request *r)
     free(text);
 }
 
+const subcommand memory_subcommands[] = {
+    { "doctor", 2, 0, 0, 0 }, { "help", 2, 0, 0, 0 },          { "malloc-stats", 2, 0, 0, 0 }, { "purge", 2, 0, 0, 0 },
+    { "stats", 2, 0, 0, 0 },  { "usage", -3, CMD_READ, 0, 2 }, { NULL, 0, 0, 0, 0 },
+};
+
 void cmd_memory(request *r)
 {
     static const char *const help[] = {
@@ -125,10 +130,8 @@ void cmd_memory(request *r)
         "    Return the bytes of <key> and its value in the store. SAMPLES is ignored.",
         NULL,
     };
-    static const subcommand known[] = { { "doctor", 2 }, { "help", 2 },  { "malloc-stats", 2 },
-                                        { "purge", 2 },  { "stats", 2 }, { "usage", -3 } };
-    enum { DOCTOR, HELP, MALLOC_STATS, PURGE, STATS, USAGE, COUNT };
-    switch (find_subcommand(r, known, COUNT)) {
+    enum { DOCTOR, HELP, MALLOC_STATS, PURGE, STATS, USAGE };
+    switch (find_subcommand(r)) {
     case DOCTOR: memory_doctor(r); break;
     case HELP: reply_help(r, help); break;
     case MALLOC_STATS:

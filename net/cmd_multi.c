@@ -2,6 +2,7 @@
  *
  * EXEC locks all keys of the queued commands and of WATCH, looks whether the watched ones have changed, and runs the
  * commands as steps of one transaction (txn_enter), which is committed as one batch before anything is answered. */
+#include "net/cmd_auth.h"
 #include "net/server_internal.h"
 #include "net/transaction.h"
 
@@ -37,9 +38,11 @@ struct transaction {
 
 /* ---- queueing ---- */
 
+bool transaction_is_open(const session *s) { return s->transaction && s->transaction->queueing; }
+
 bool transaction_takes(const session *s, const command *c)
 {
-    return s->transaction && s->transaction->queueing && !(c->flags & CMD_UNQUEUED);
+    return transaction_is_open(s) && !(c->flags & CMD_UNQUEUED);
 }
 
 void transaction_spoil(session *s)
@@ -216,6 +219,7 @@ static chr_status watched_have_changed(request *r, const transaction *t, bool *c
 typedef struct ran {
     uint64_t ns;
     bool     failed;
+    verdict  denied; /* by rights that the user had when it was queued, and has not any more */
 } ran;
 
 typedef struct execution {
@@ -247,12 +251,12 @@ static bool prepare(const transaction *t, execution *e)
         const queued  *q = &t->commands[i];
         const command *c = q->command;
         e->slow = e->slow || c->flags & CMD_SLOW || c->run == cmd_publish; /* which must not run twice, see run_all */
-        if (c->first_key == 0) {
+        key_places keys = command_keys(c, e->args + q->first, q->n);
+        if (keys.first == 0) {
             e->all = e->all || c->flags & CMD_WRITE;
             continue;
         }
-        size_t last = c->last_key < 0 ? q->n - (size_t)-c->last_key : (size_t)c->last_key;
-        for (size_t k = (size_t)c->first_key; k <= last && k < q->n; k += (size_t)c->key_step)
+        for (size_t k = keys.first; k <= keys.last && k < q->n; k += keys.step)
             e->keys[e->n_keys++] = e->args[q->first + k];
     }
     for (size_t i = 0; i < t->n_watched; i++) e->keys[e->n_keys++] = buf_slice(&t->watched[i].key);
@@ -270,6 +274,19 @@ static request one_of(const request *r, const transaction *t, const execution *e
     return each;
 }
 
+static void reply_denied(request *r, verdict why)
+{
+    static const char *const reasons[] = {
+        [MAY_NOT_RUN] = "no permission to execute the command or subcommand",
+        [MAY_NOT_USE_KEY] = "no permission to touch the specified keys",
+        [MAY_NOT_USE_CHANNEL] = "no permission to access one of the channels used as arguments",
+    };
+    reply_error(r,
+                "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This "
+                "command is no longer allowed for the following reason: %s",
+                reasons[why]);
+}
+
 /* All commands, with their replies to `out`. False: one of them wants a worker, or memory is out. */
 static bool run_all(request *r, const transaction *t, const execution *e, buf *out)
 {
@@ -277,9 +294,14 @@ static bool run_all(request *r, const transaction *t, const execution *e, buf *o
         request  each = one_of(r, t, e, i);
         uint64_t began = ticks_now();
         each.out = out;
-        if (atomic_load(&r->session->tracking)) tracking_remember(&each);
-        each.command->run(&each);
-        e->runs[i] = (ran){ ticks_between(began, ticks_now()), each.failed };
+        verdict denied = user_verdict(&each, NULL);
+        if (denied != MAY) {
+            reply_denied(&each, denied);
+        } else {
+            if (atomic_load(&r->session->tracking)) tracking_remember(&each);
+            each.command->run(&each);
+        }
+        e->runs[i] = (ran){ ticks_between(began, ticks_now()), each.failed, denied };
         request_saw(r, each.seq);
         r->no_memory = r->no_memory || each.no_memory;
         if (each.deferred || each.no_memory) return false;
@@ -292,7 +314,12 @@ static void note_all(const request *r, const transaction *t, const execution *e)
 {
     for (size_t i = 0; i < t->n_commands; i++) {
         request each = one_of(r, t, e, i);
+        slice   what = chr_bytes(NULL, 0);
         each.failed = e->runs[i].failed;
+        if (e->runs[i].denied != MAY) {
+            acl_log_denied(&each, user_verdict(&each, &what), what);
+            continue;
+        }
         calls_note(&each, e->runs[i].ns);
     }
 }

@@ -27,12 +27,18 @@ static int64_t idle_seconds(request *r, const object_meta *m)
     return now > last ? (now - last) / 1000000000 : 0;
 }
 
+const subcommand object_subcommands[] = {
+    { "encoding", 3, CMD_READ, CAT_KEYSPACE, 2 },
+    { "freq", 3, CMD_READ, CAT_KEYSPACE, 2 },
+    { "help", 2, 0, CAT_KEYSPACE, 0 },
+    { "idletime", 3, CMD_READ, CAT_KEYSPACE, 2 },
+    { "refcount", 3, CMD_READ, CAT_KEYSPACE, 2 },
+    { NULL, 0, 0, 0, 0 },
+};
+
 void cmd_object(request *r)
 {
-    static const subcommand known[] = {
-        { "encoding", 3 }, { "freq", 3 }, { "help", 2 }, { "idletime", 3 }, { "refcount", 3 },
-    };
-    enum { ENCODING, FREQ, HELP, IDLETIME, REFCOUNT, COUNT };
+    enum { ENCODING, FREQ, HELP, IDLETIME, REFCOUNT };
     static const char *const help[] = {
         "ENCODING <key>",
         "    Return how Redis would represent the value.",
@@ -44,7 +50,7 @@ void cmd_object(request *r)
     };
     uint64_t seq = 0;
     looked   l = { .encoding = "" };
-    int      which = find_subcommand(r, known, COUNT);
+    int      which = find_subcommand(r);
     if (which < 0) return;
     if (which == HELP) {
         reply_help(r, help);

@@ -80,11 +80,17 @@ static void list_channels(request *r, slice pattern)
     chr_buf_free(&found);
 }
 
+const subcommand pubsub_subcommands[] = {
+    { "channels", -2, 0, CAT_PUBSUB, 0 },
+    { "numpat", 2, 0, CAT_PUBSUB, 0 },
+    { "numsub", -2, 0, CAT_PUBSUB, 0 },
+    { NULL, 0, 0, 0, 0 },
+};
+
 void cmd_pubsub(request *r)
 {
     enum { CHANNELS, NUMPAT, NUMSUB };
-    static const subcommand known[] = { { "channels", -2 }, { "numpat", 2 }, { "numsub", -2 } };
-    switch (find_subcommand(r, known, 3)) {
+    switch (find_subcommand(r)) {
     case CHANNELS: list_channels(r, r->n > 2 ? r->args[2] : chr_str("*")); break;
     case NUMPAT: reply_integer(r, (int64_t)atomic_load(&r->server->pubsub.counts[TOPIC_PATTERN])); break;
     case NUMSUB:

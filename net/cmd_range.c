@@ -5,6 +5,7 @@
  * keys nor the client's pace. */
 #include "net/command.h"
 
+#include "net/cmd_auth.h"
 #include "net/glob.h"
 
 #include <stdlib.h>
@@ -14,10 +15,11 @@ enum { PIECE_BYTES = 256 * 1024 };
 /* ---- listing ---- */
 
 typedef struct listing {
-    store_iter *it;
-    slice       pattern; /* what keys must match, or NULL */
-    bool        reverse, keys, values;
-    uint64_t    limit, said;
+    store_iter    *it;
+    slice          pattern; /* what keys must match, or NULL */
+    const session *to;      /* with a pattern: who is told of those that the user may know */
+    bool           reverse, keys, values;
+    uint64_t       limit, said;
 } listing;
 
 static void listing_free(void *arg)
@@ -27,10 +29,11 @@ static void listing_free(void *arg)
     free(l);
 }
 
+static bool fits(const listing *l, slice key) { return glob_match(l->pattern, key) && user_may_know(l->to, key); }
+
 static void to_match(listing *l)
 {
-    while (l->pattern.data && chr_iter_valid(l->it) && !glob_match(l->pattern, chr_iter_key(l->it)))
-        chr_iter_next(l->it);
+    while (l->pattern.data && chr_iter_valid(l->it) && !fits(l, chr_iter_key(l->it))) chr_iter_next(l->it);
 }
 static void to_first(listing *l)
 {
@@ -115,18 +118,6 @@ static void list(request *r, slice lower, slice upper, const listing *wanted)
 /* Every range is start <= key < end; an empty end is none. */
 static slice range_end(slice end) { return end.len ? end : chr_bytes(NULL, 0); }
 
-/* The first key behind all that begin with `prefix`; NULL data: there is none. `end` is where it lies. */
-static bool prefix_end(slice prefix, buf *end, slice *upper)
-{
-    *upper = chr_bytes(NULL, 0);
-    while (prefix.len && (uint8_t)prefix.data[prefix.len - 1] == 0xff) prefix.len--;
-    if (!prefix.len) return true;
-    if (!buf_set(end, prefix)) return false;
-    end->data[end->len - 1] = (char)((uint8_t)end->data[end->len - 1] + 1);
-    *upper = buf_slice(end);
-    return true;
-}
-
 /* LIMIT n, REV, KEYS, VALUES. False: an error was written. */
 static bool parse_options(request *r, size_t from, listing *l)
 {
@@ -164,10 +155,9 @@ void cmd_range(request *r)
 
 static void list_prefix(request *r, slice prefix, const listing *l)
 {
-    buf   end = { 0 };
-    slice upper;
-    if (prefix_end(prefix, &end, &upper))
-        list(r, prefix.len ? prefix : chr_bytes(NULL, 0), upper, l);
+    buf end = { 0 };
+    if (buf_set_prefix_end(&end, prefix))
+        list(r, prefix.len ? prefix : chr_bytes(NULL, 0), buf_slice(&end), l);
     else
         reply_status(r, CHR_NO_MEMORY);
     chr_buf_free(&end);
@@ -185,7 +175,7 @@ void cmd_prefix(request *r)
 /* Only keys that begin with what stands before the first special character can match. */
 void cmd_keys(request *r)
 {
-    const listing l = { .pattern = r->args[1], .keys = true, .limit = UINT64_MAX };
+    const listing l = { .pattern = r->args[1], .to = r->session, .keys = true, .limit = UINT64_MAX };
     if (r->rest)
         say(r, r->rest);
     else

@@ -14,7 +14,18 @@
 
 /* ---- COMMAND ---- */
 
-static void reply_command_info(request *r, const command *c)
+static void reply_categories(request *r, unsigned in)
+{
+    char name[32];
+    reply_array(r, (size_t)__builtin_popcount(in));
+    for (size_t i = 0; i < CATEGORIES; i++) {
+        if (!(in >> i & 1)) continue;
+        snprintf(name, sizeof name, "@%s", category_names[i]);
+        reply_text(r, name);
+    }
+}
+
+static void reply_command_info(request *r, const command *c, const subcommand *sub)
 {
     static const struct {
         unsigned    flag;
@@ -23,25 +34,47 @@ static void reply_command_info(request *r, const command *c)
         { CMD_WRITE, "write" },   { CMD_READ, "readonly" }, { CMD_ADMIN, "admin" },
         { CMD_GROWS, "denyoom" }, { CMD_FAST, "fast" },
     };
-    size_t n = 0;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) n += (c->flags & names[i].flag) != 0;
-    reply_array(r, 6);
-    reply_value(r, chr_str(c->name));
-    reply_integer(r, c->arity);
+    char     name[COMMAND_NAME_MAX];
+    size_t   n = 0;
+    unsigned flags = sub ? sub->flags : c->flags;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) n += (flags & names[i].flag) != 0;
+    reply_array(r, 7);
+    reply_value(r, chr_str(command_full_name(c, sub, name)));
+    reply_integer(r, sub ? sub->arity : c->arity);
     reply_array(r, n);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (c->flags & names[i].flag) reply_text(r, names[i].name);
-    reply_integer(r, c->first_key);
-    reply_integer(r, c->last_key);
-    reply_integer(r, c->key_step);
+        if (flags & names[i].flag) reply_text(r, names[i].name);
+    reply_integer(r, sub ? sub->key : c->first_key);
+    reply_integer(r, sub ? sub->key : c->last_key);
+    reply_integer(r, sub ? sub->key != 0 : c->key_step);
+    reply_categories(r, command_categories(c, sub));
+}
+
+/* What Redis groups the command with. */
+static const char *group_of(const command *c)
+{
+    static const struct {
+        unsigned    categories;
+        const char *name;
+    } groups[] = { { CAT_KEYSPACE, "generic" }, { CAT_STRING, "string" },         { CAT_BITMAP, "bitmap" },
+                   { CAT_PUBSUB, "pubsub" },    { CAT_CONNECTION, "connection" }, { CAT_TRANSACTION, "transactions" } };
+    const subcommand *sub = subcommands_of(c);
+    unsigned          in = sub ? sub->categories : c->categories;
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
+        if (in & groups[i].categories) return groups[i].name;
+    return "server";
 }
 
 static void reply_command_docs(request *r, const command *c)
 {
     reply_value(r, chr_str(c->name));
-    reply_map(r, 2);
+    reply_map(r, 4);
     reply_value(r, chr_str("summary"));
     reply_value(r, chr_str(c->summary));
+    reply_value(r, chr_str("group"));
+    reply_value(r, chr_str(group_of(c)));
+    reply_value(r, chr_str("categories"));
+    reply_categories(r, command_categories(c, NULL));
     reply_value(r, chr_str("syntax"));
     reply_value(r, chr_str(c->arguments));
 }
@@ -49,18 +82,21 @@ static void reply_command_docs(request *r, const command *c)
 /* All commands, or those that are named; `docs`: only known ones, each with its name before it. */
 static void reply_commands(request *r, bool docs)
 {
-    size_t n = r->n > 2 ? r->n - 2 : command_count, found = 0;
+    size_t            n = r->n > 2 ? r->n - 2 : command_count, found = 0;
+    const subcommand *sub = NULL;
     for (size_t i = 0; i < n; i++) found += r->n <= 2 || command_find(r->args[i + 2]);
     if (docs)
         reply_map(r, found);
     else
         reply_array(r, n);
     for (size_t i = 0; i < n; i++) {
-        const command *c = r->n > 2 ? command_find(r->args[i + 2]) : &command_table[i];
+        const command *c = r->n <= 2 ? &command_table[i]
+                           : docs    ? command_find(r->args[i + 2])
+                                     : command_find_full(r->args[i + 2], &sub);
         if (docs && c)
             reply_command_docs(r, c);
         else if (c)
-            reply_command_info(r, c);
+            reply_command_info(r, c, sub);
         else if (!docs)
             reply_null(r);
     }
@@ -71,7 +107,7 @@ static void command_list(request *r)
 {
     bool by = r->n == 5 && argument_is(r->args[2], "filterby"), module = by && argument_is(r->args[3], "module");
     if (by && argument_is(r->args[3], "aclcat")) {
-        reply_error(r, "ERR there are no categories of commands to filter by; use PATTERN");
+        reply_commands_in(r, category_find(r->args[4]));
         return;
     }
     if (r->n != 2 && !module && !(by && argument_is(r->args[3], "pattern"))) {
@@ -90,29 +126,22 @@ static void command_list(request *r)
         if (glob_match(wanted, chr_str(command_table[i].name))) reply_value(r, chr_str(command_table[i].name));
 }
 
-static void command_keys(request *r)
+static void command_getkeys(request *r)
 {
-    const command *c = command_find(r->args[2]);
-    const slice   *args = r->args + 2;
-    size_t         n = r->n - 2, first = c ? (size_t)c->first_key : 0, last = first, step = 1;
-    bool           of_object = c && c->run == cmd_object;
-    if (!c) {
+    const command    *c = command_find(r->args[2]);
+    const slice      *args = r->args + 2;
+    size_t            n = r->n - 2;
+    const subcommand *sub = c ? subcommand_find(c, args[1]) : NULL;
+    if (!c || (!sub && subcommands_of(c) && c->arity < -1)) {
         reply_error(r, "ERR Invalid command specified");
-        return;
-    }
-    if (first) {
-        last = c->last_key < 0 ? n - (size_t)-c->last_key : (size_t)c->last_key;
-        step = (size_t)c->key_step;
-    } else if (of_object && !argument_is(args[1], "help")) {
-        first = last = 2;
-    }
-    if (!first) {
+    } else if (!(sub ? sub->key : c->first_key)) {
         reply_error(r, "ERR The command has no key arguments");
-    } else if (!arity_fits(of_object ? 3 : c->arity, n)) {
+    } else if (!arity_fits(sub ? sub->arity : c->arity, n)) {
         reply_error(r, "ERR Invalid number of arguments specified for command");
     } else {
-        reply_array(r, (last - first) / step + 1);
-        for (size_t k = first; k <= last; k += step) reply_value(r, args[k]);
+        key_places at = command_keys(c, args, n);
+        reply_array(r, (at.last - at.first) / at.step + 1);
+        for (size_t k = at.first; k <= at.last; k += at.step) reply_value(r, args[k]);
     }
 }
 
@@ -124,7 +153,7 @@ static void reply_command_help(request *r)
         "    Return details about all commands.",
         "COUNT",
         "    Return the total number of commands in this server.",
-        "LIST [FILTERBY PATTERN <pattern>]",
+        "LIST [FILTERBY PATTERN <pattern> | ACLCAT <category>]",
         "    Return a list of all commands in this server, or of those that match.",
         "INFO [<command-name> ...]",
         "    Return details about the commands.",
@@ -139,16 +168,24 @@ static void reply_command_help(request *r)
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) reply_text(r, lines[i]);
 }
 
+const subcommand command_subcommands[] = {
+    { "count", 2, 0, CAT_CONNECTION, 0 },
+    { "docs", -2, 0, CAT_CONNECTION, 0 },
+    { "info", -2, 0, CAT_CONNECTION, 0 },
+    { "getkeys", -4, 0, CAT_CONNECTION, 0 },
+    { "help", 2, 0, CAT_CONNECTION, 0 },
+    { "list", -2, 0, CAT_CONNECTION, 0 },
+    { NULL, 0, 0, 0, 0 },
+};
+
 void cmd_command(request *r)
 {
-    static const subcommand known[] = { { "count", 2 },    { "docs", -2 }, { "info", -2 },
-                                        { "getkeys", -4 }, { "help", 2 },  { "list", -2 } };
-    enum { COUNT_COMMANDS, DOCS, INFO, GETKEYS, HELP, LIST, COUNT };
-    switch (r->n == 1 ? INFO : find_subcommand(r, known, COUNT)) {
+    enum { COUNT_COMMANDS, DOCS, INFO, GETKEYS, HELP, LIST };
+    switch (r->n == 1 ? INFO : find_subcommand(r)) {
     case COUNT_COMMANDS: reply_integer(r, (int64_t)command_count); break;
     case DOCS: reply_commands(r, true); break;
     case INFO: reply_commands(r, false); break;
-    case GETKEYS: command_keys(r); break;
+    case GETKEYS: command_getkeys(r); break;
     case HELP: reply_command_help(r); break;
     case LIST: command_list(r); break;
     default: break; /* answered */

@@ -94,10 +94,24 @@ static bool fits(request *r, const wish *w)
     return !error && prefixes_fit(r, w);
 }
 
+/* BCAST tells of keys that were not asked for. */
+static bool may_hear(request *r, const wish *w)
+{
+    const rights *x = r->session->user.rights;
+    for (size_t i = 0; x && i < w->n_prefixes; i++)
+        if (!rights_to_prefix(x, w->prefixes[i], 0)) {
+            acl_log_denied(r, MAY_NOT_USE_KEY, w->prefixes[i]);
+            reply_error(r, "NOPERM this user has no permissions to access one of the keys used as arguments");
+            return false;
+        }
+    return true;
+}
+
 static void track(request *r, wish *w)
 {
     if (w->flags & TRACK_BCAST && !w->n_prefixes && !(atomic_load(&r->session->tracking) & TRACK_BCAST))
         w->prefixes[w->n_prefixes++] = chr_str("");
+    if (!may_hear(r, w)) return;
     chr_status st =
         tracking_on(&r->server->tracking, r->session, w->flags, (uint64_t)w->redirect, w->prefixes, w->n_prefixes);
     if (st == CHR_OK)

@@ -1,10 +1,12 @@
 #include "net/conn.h"
 
 #include "net/clients.h"
+#include "net/cmd_auth.h"
 #include "net/pipeline.h"
 #include "net/pubsub.h"
 #include "net/server_internal.h"
 #include "net/transaction.h"
+#include "net/users.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -60,6 +62,7 @@ conn *conn_new(reactor *r, int fd, tls *with)
         free(c);
         return NULL;
     }
+    user_forget(&c->session);
     pthread_mutex_lock(&r->mu);
     c->next = r->conns;
     if (c->next) c->next->prev = c;
@@ -80,6 +83,7 @@ void conn_free(conn *c)
     chr_buf_free(&c->out);
     chr_buf_free(&c->session.name);
     transaction_end(&c->session);
+    identity_drop(&c->session.user);
     arguments_free(&c->args);
     free(c->holds);
     free(c);
@@ -185,21 +189,6 @@ void conn_finish_command(conn *c, size_t at, uint64_t seq, bool no_memory)
     if (no_memory || !conn_note_reply(c, at, seq)) conn_close(c);
 }
 
-/* False: the user may not run it, and was told so. */
-static bool may_run(request *r)
-{
-    const session *s = r->session;
-    unsigned       flags = r->command->flags;
-    if (!r->server->users || flags & CMD_NO_AUTH) return true;
-    if (!s->authenticated) {
-        reply_error(r, "NOAUTH Authentication required.");
-        return false;
-    }
-    if (!s->read_only || flags & (CMD_UNQUEUED | CMD_NEVER_PAUSED) || !(flags & (CMD_WRITE | CMD_ADMIN))) return true;
-    reply_error(r, "NOPERM this user has no permissions to run the '%s' command", r->command->name);
-    return false;
-}
-
 void conn_defer(conn *c, request *r, size_t at)
 {
     c->out.len = at;
@@ -228,6 +217,19 @@ void conn_count(conn *c, const request *r, uint64_t ns)
 
 bool conn_takes_more(const conn *c) { return c->out.len - c->out_at < OUT_PAUSE; }
 
+/* It is closed when what it has been answered is sent, and is told nothing more. */
+static void dismiss(conn *c)
+{
+    leave_all(c);
+    c->session.closing = true;
+}
+
+void conn_dismiss(conn *c)
+{
+    dismiss(c);
+    conn_turn(c, 0);
+}
+
 /* Runs the command that has been parsed, or hands it to a worker. */
 static void run_command(conn *c, const command *found)
 {
@@ -241,6 +243,10 @@ static void run_command(conn *c, const command *found)
                   .out = &c->out };
     size_t  at = c->out.len;
     bool    ran = false;
+    if (__builtin_expect(srv->users != NULL, 0) && !user_is_current(&c->session) && !user_refresh(&c->session)) {
+        dismiss(c);
+        return;
+    }
     r.command = found;
     atomic_store_explicit(&c->session.last_command, found, memory_order_relaxed);
     if (!r.command) {
@@ -249,7 +255,7 @@ static void run_command(conn *c, const command *found)
     } else if (!arity_fits(r.command->arity, r.n)) {
         transaction_spoil(&c->session);
         reply_wrong_arity(&r);
-    } else if (!may_run(&r)) {
+    } else if (srv->users && !user_may(&r)) {
         transaction_spoil(&c->session);
     } else if (!(r.command->flags & CMD_SUBSCRIBED) && pubsub_is_bound(&c->session)) {
         reply_error(

@@ -77,7 +77,8 @@ conn              *conn_new(reactor *r, int fd, tls *with); /* `with` NULL: with
 void conn_turn(conn *c, uint32_t events);
 /* The first half of that, without TLS: commands are run and nothing is sent. */
 void     conn_read(conn *c, uint32_t events);
-uint64_t conn_lap(conn *c);                                  /* nanoseconds since the last one of its reactor */
+void     conn_dismiss(conn *c); /* its user may not go on: closed as soon as it has its answers */
+uint64_t conn_lap(conn *c);     /* nanoseconds since the last one of its reactor */
 void     conn_count(conn *c, const request *r, uint64_t ns); /* a command has run, and taken so long */
 /* A command has answered from offset `at` of out on, completely, and depends on `seq`. */
 void conn_finish_command(conn *c, size_t at, uint64_t seq, bool no_memory);

@@ -140,16 +140,23 @@ static void latency_doctor(request *r, latency *l)
     chr_buf_free(&text);
 }
 
+enum { POWERS = 40, POWER_MIN = 10, POWER_STEPS = 7 };
+/* The bounds are powers of two, in nanoseconds, as Redis has them: each with all that two digits cannot tell from it. */
+static uint64_t bound_ns(size_t i)
+{
+    uint64_t power = UINT64_C(1) << (POWER_MIN + i);
+    return power + (power >> POWER_STEPS) - 1;
+}
+
 /* Up to 1, 2, 4 ... microseconds: how many took so long or less, where there are more than for the one before. */
 static void reply_histogram(request *r, const command *c, const call_stats *of)
 {
-    enum { POWERS = 40 };
     uint64_t at_most[POWERS] = { 0 }, sum = 0;
     size_t   n = 0;
     for (size_t i = 0; i < SPREAD; i++) {
         size_t   power = 0;
-        uint64_t us = of->spread[i] ? (calls_middle_ns(i) + 999) / 1000 : 0;
-        while (power < POWERS - 1 && UINT64_C(1) << power < us) power++;
+        uint64_t ns = of->spread[i] ? calls_middle_ns(i) : 0;
+        while (power < POWERS - 1 && bound_ns(power) < ns) power++;
         at_most[power] += of->spread[i];
     }
     for (size_t i = 0; i < POWERS; i++) n += at_most[i] > 0;
@@ -162,7 +169,7 @@ static void reply_histogram(request *r, const command *c, const call_stats *of)
     for (size_t i = 0; i < POWERS; i++) {
         if (!at_most[i]) continue;
         sum += at_most[i];
-        reply_integer(r, INT64_C(1) << i);
+        reply_integer(r, (int64_t)(bound_ns(i) / 1000));
         reply_integer(r, (int64_t)sum);
     }
 }
@@ -185,6 +192,16 @@ static void latency_histogram(request *r)
     chr_buf_free(&found);
 }
 
+const subcommand latency_subcommands[] = {
+    { "doctor", 2, CMD_ADMIN, 0, 0 },
+    { "help", 2, 0, 0, 0 },
+    { "histogram", -2, CMD_ADMIN, 0, 0 },
+    { "history", 3, CMD_ADMIN, 0, 0 },
+    { "latest", 2, CMD_ADMIN, 0, 0 },
+    { "reset", -2, CMD_ADMIN, 0, 0 },
+    { NULL, 0, 0, 0, 0 },
+};
+
 void cmd_latency(request *r)
 {
     static const char *const help[] = {
@@ -203,11 +220,9 @@ void cmd_latency(request *r)
         "    If no commands are specified then all histograms are replied.",
         NULL,
     };
-    static const subcommand known[] = { { "doctor", 2 },  { "help", 2 },   { "histogram", -2 },
-                                        { "history", 3 }, { "latest", 2 }, { "reset", -2 } };
-    enum { DOCTOR, HELP, HISTOGRAM, HISTORY, LATEST, RESET, COUNT };
+    enum { DOCTOR, HELP, HISTOGRAM, HISTORY, LATEST, RESET };
     latency *l = &r->server->latency;
-    switch (find_subcommand(r, known, COUNT)) {
+    switch (find_subcommand(r)) {
     case DOCTOR: latency_doctor(r, l); break;
     case HELP: reply_help(r, help); break;
     case HISTOGRAM: latency_histogram(r); break;

@@ -41,8 +41,8 @@ static void say(request *r, const message *m)
 /* Redis shows neither those of administration, since they may have secrets, nor MONITOR's own. */
 static bool is_shown(const request *r)
 {
-    return !(r->command->flags & (CMD_ADMIN | CMD_NOT_MONITORED)) &&
-           !(r->command->run == cmd_client && client_is_administration(r->args[1]));
+    const subcommand *sub = r->n > 1 ? subcommand_find(r->command, r->args[1]) : NULL;
+    return !((sub ? sub->flags : r->command->flags) & CMD_ADMIN) && !(r->command->flags & CMD_NOT_MONITORED);
 }
 
 /* A line that is longer than what may wait for a client is too long for all of them. */

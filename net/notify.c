@@ -1,6 +1,7 @@
 /* Notifications of changed keys: a watcher of the store publishes every change, from whichever door it comes. It knows
  * that a key was written or deleted; commands of the table below say what their changes are called, others set and del. */
 #include "net/command.h"
+#include "net/expiries.h"
 #include "net/pubsub.h"
 
 enum {
@@ -8,6 +9,7 @@ enum {
     NOTIFY_KEYEVENT = 2,
     NOTIFY_GENERIC = 4,
     NOTIFY_STRING = 8,
+    NOTIFY_EXPIRED = 256,
 };
 
 static const char letters[] = "KEg$lshzxetdmn"; /* each is the next bit */
@@ -86,10 +88,10 @@ static bool on_change(void *arg, const change *c)
     pubsub       *p = arg;
     const events *of = c->cause ? c->cause : &plain;
     unsigned      flags = atomic_load(&p->notify);
-    bool          put = c->kind == CHANGE_PUT;
-    slice         event = chr_str(put ? of->put : of->deleted);
-    if (c->space != OBJECT_KEY || c->kind == CHANGE_RANGE || !(flags & (put ? of->class_of_put : NOTIFY_GENERIC)))
-        return false;
+    bool          put = c->kind == CHANGE_PUT, expired = c->kind == CHANGE_EXPIRED;
+    slice         event = chr_str(put ? of->put : expired ? "expired" : of->deleted);
+    unsigned class = put ? of->class_of_put : expired ? NOTIFY_EXPIRED : NOTIFY_GENERIC;
+    if (c->space != OBJECT_KEY || c->kind == CHANGE_RANGE || !(flags & class)) return false;
     if (!atomic_load(&p->counts[TOPIC_CHANNEL]) && !atomic_load(&p->counts[TOPIC_PATTERN])) return false;
     if (flags & NOTIFY_KEYSPACE) publish(p, "__keyspace@0__:", c->key, event, c->seq);
     if (flags & NOTIFY_KEYEVENT) publish(p, "__keyevent@0__:", event, c->key, c->seq);
@@ -98,7 +100,8 @@ static bool on_change(void *arg, const change *c)
 
 chr_status notify_set(pubsub *p, unsigned flags)
 {
-    bool       wanted = flags & (NOTIFY_KEYSPACE | NOTIFY_KEYEVENT) && flags & (NOTIFY_GENERIC | NOTIFY_STRING);
+    bool       some = flags & (NOTIFY_KEYSPACE | NOTIFY_KEYEVENT);
+    bool       wanted = some && flags & (NOTIFY_GENERIC | NOTIFY_STRING | NOTIFY_EXPIRED);
     chr_status st = CHR_OK;
     pthread_mutex_lock(&p->notify_mu);
     if (wanted && !p->watch) st = store_watch_add(p->store, on_change, p, &p->watch);
@@ -107,6 +110,7 @@ chr_status notify_set(pubsub *p, unsigned flags)
         p->watch = NULL;
     }
     if (chr_ok(st)) atomic_store(&p->notify, flags);
+    if (chr_ok(st)) st = expiries_want(p->expiries, EXPIRIES_NOTIFY, some && flags & NOTIFY_EXPIRED);
     pthread_mutex_unlock(&p->notify_mu);
     return st;
 }

@@ -1,5 +1,6 @@
 #include "net/pipeline.h"
 
+#include "net/cmd_auth.h"
 #include "net/server_internal.h"
 
 enum {
@@ -34,7 +35,7 @@ static bool follows(conn *c, request *r, fits_fn *fits)
     if (in.len == 0 || in.data[0] != '*' || parse_resp(in, &c->args, &used, &error) != PARSE_COMMAND) return false;
     r->args = c->args.at;
     r->n = c->args.n;
-    if (r->n == 0 || command_find(r->args[0]) != r->command || !fits(r)) return false;
+    if (r->n == 0 || command_find(r->args[0]) != r->command || !fits(r) || user_verdict(r, NULL) != MAY) return false;
     c->in_at += used;
     return true;
 }
@@ -55,6 +56,8 @@ static bool set_together(request *r, const row *all)
     slice    keys[TOGETHER] = { 0 };
     uint64_t seq = 0;
     for (size_t i = 0; i < all->n; i++) keys[i] = all->args[i][1];
+    /* Who listens hears of each, and not of what a transaction leaves. */
+    if (atomic_load_explicit(&r->server->pubsub.notify, memory_order_relaxed)) return false;
     txn *t = txn_begin(r->store, keys, all->n);
     if (!t) return false;
     chr_status st = CHR_OK;

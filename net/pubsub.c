@@ -23,11 +23,12 @@ struct subscriber {
     topic_list of[TOPIC_KINDS];
 };
 
-void pubsub_init(pubsub *p, store *s)
+void pubsub_init(pubsub *p, store *s, struct expiries *e)
 {
     pthread_mutex_init(&p->mu, NULL);
     pthread_mutex_init(&p->notify_mu, NULL);
     p->store = s;
+    p->expiries = e;
 }
 
 void pubsub_free(pubsub *p)

@@ -14,12 +14,13 @@ typedef struct pubsub {
     void             *topics[TOPIC_KINDS]; /* trees of tsearch; mu */
     _Atomic(size_t)   counts[TOPIC_KINDS];
     store            *store;
+    struct expiries  *expiries;
     pthread_mutex_t   notify_mu; /* of changing `watch` */
     store_watch      *watch;
     _Atomic(unsigned) notify; /* NOTIFY_* */
 } pubsub;
 
-void pubsub_init(pubsub *p, store *s);
+void pubsub_init(pubsub *p, store *s, struct expiries *e);
 void pubsub_free(pubsub *p); /* nobody is subscribed any more */
 
 /* By the thread of the connection. */

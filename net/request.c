@@ -158,14 +158,14 @@ void reply_help(request *r, const char *const *lines)
     reply_text(r, "    Prints this help.");
 }
 
-int find_subcommand(request *r, const subcommand *known, int n)
+int find_subcommand(request *r)
 {
-    char  name[32];
-    slice what = r->args[1];
-    for (int i = 0; i < n; i++) {
-        if (!argument_is(what, known[i].name)) continue;
-        if (arity_fits(known[i].arity, r->n)) return i;
-        reply_error(r, "ERR wrong number of arguments for '%s|%s' command", r->command->name, known[i].name);
+    char              name[32];
+    slice             what = r->args[1];
+    const subcommand *found = subcommand_find(r->command, what);
+    if (found && arity_fits(found->arity, r->n)) return (int)(found - subcommands_of(r->command));
+    if (found) {
+        reply_error(r, "ERR wrong number of arguments for '%s|%s' command", r->command->name, found->name);
         return -1;
     }
     upper_case(r->command->name, name);

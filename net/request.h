@@ -5,6 +5,7 @@
 #ifndef CHR_NET_REQUEST_H
 #define CHR_NET_REQUEST_H
 
+#include "net/identity.h"
 #include "net/parse.h"
 #include "object/store.h"
 
@@ -29,9 +30,8 @@ typedef struct session {
     char         address[64];
     bool         mute, mute_this, mute_next; /* of CLIENT REPLY: replies are dropped */
 
-    bool caching;                  /* CLIENT CACHING YES or NO came before this command */
-    bool authenticated, read_only; /* as `user`; all three changed with the reactor's mu held */
-    char user[64];
+    bool     caching; /* CLIENT CACHING YES or NO came before this command */
+    identity user;    /* changed with the reactor's mu held */
 
     /* For those who list connections. */
     int64_t                  created_ms;
@@ -116,15 +116,11 @@ void reply_status(request *r, chr_status st);
 static inline void reply_key(request *r, slice key) { reply_value(r, key); }
 
 /* For commands whose first argument says which. */
-typedef struct subcommand {
-    const char *name;  /* lower case */
-    int         arity; /* as in the table of commands: with the names of command and subcommand */
-} subcommand;
 static inline bool arity_fits(int arity, size_t n) { return arity >= 0 ? n == (size_t)arity : n >= (size_t)-arity; }
 /* The lines of HELP between the first and the last, up to NULL. */
 void reply_help(request *r, const char *const *lines);
-/* Its place among the `n` that are known; -1: an error was written. */
-int find_subcommand(request *r, const subcommand *known, int n);
+/* Its place among those of the command; -1: an error was written. */
+int find_subcommand(request *r);
 
 bool argument_is(slice arg, const char *word); /* without regard to case */
 /* False: an error was written. */

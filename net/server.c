@@ -184,10 +184,13 @@ void reactor_wake(reactor *r)
     (void)ignored;
 }
 
+/* Most changes have nobody here who waits for them: those of the mount, and of other reactors. */
 static void acknowledged(void *arg)
 {
     server *s = arg;
-    for (unsigned i = 0; i < s->n_reactors; i++) reactor_wake(&s->reactors[i]);
+    atomic_fetch_add(&s->acks, 1);
+    for (unsigned i = 0; i < s->n_reactors; i++)
+        if (atomic_load(&s->reactors[i].awaits_ack)) reactor_wake(&s->reactors[i]);
 }
 
 static void accept_some(reactor *r, int listen_fd, tls *with)
@@ -336,8 +339,13 @@ static void *reactor_main(void *arg)
     struct epoll_event events[EVENTS];
     int                wait = -1;
     while (!atomic_load(&r->server->stopping)) {
-        int n = epoll_wait(r->epoll_fd, events, EVENTS, r->conns ? wait : -1);
+        int      n = epoll_wait(r->epoll_fd, events, EVENTS, r->conns ? wait : -1);
+        uint64_t acks = atomic_load(&r->server->acks);
         wait = turn(r, events, n > 0 ? n : 0);
+        if (atomic_load_explicit(&r->awaits_ack, memory_order_relaxed) != (r->held != NULL))
+            atomic_store(&r->awaits_ack, r->held != NULL);
+        /* What was acknowledged before that was told to nobody, perhaps after the turn had looked. */
+        if (r->held && atomic_load(&r->server->acks) != acks) wait = 0;
     }
     /* No new connections; replies that are under way may still go out. */
     (void)epoll_ctl(r->epoll_fd, EPOLL_CTL_DEL, r->listen_fd, NULL);
@@ -392,7 +400,7 @@ const char *server_port(const server *s) { return s->socket_path ? "0" : strrchr
 static void stop(server *s, unsigned running)
 {
     atomic_store(&s->stopping, true);
-    acknowledged(s);
+    for (unsigned i = 0; i < s->n_reactors; i++) reactor_wake(&s->reactors[i]);
     for (unsigned i = 0; i < running; i++) pthread_join(s->reactors[i].thread, NULL);
     if (s->workers) workers_stop(s->workers);
     for (unsigned i = 0; i < s->n_reactors; i++) {
@@ -411,11 +419,13 @@ static void stop(server *s, unsigned running)
     pubsub_free(&s->pubsub);
     tracking_free(&s->tracking);
     mounts_free(&s->mounts);
+    expiries_free(&s->expiries);
     monitors_free(&s->monitors);
     slowlog_free(&s->slowlog);
     latency_free(&s->latency);
     calls_free(&s->calls);
     users_free(s->users);
+    acl_log_free(&s->acl_log);
     tls_free(s->tls);
     free(s);
 }
@@ -437,11 +447,13 @@ chr_status server_start(store *st, const server_options *options, server **out)
     s->n_reactors = options->threads ? options->threads : cpus > 0 ? (unsigned)cpus : 1;
     if (s->n_reactors > REACTORS_MAX) s->n_reactors = REACTORS_MAX;
     cursors_init(&s->cursors);
-    pubsub_init(&s->pubsub, st);
+    expiries_init(&s->expiries, st);
+    pubsub_init(&s->pubsub, st, &s->expiries);
     monitors_init(&s->monitors);
     tracking_init(&s->tracking, s);
     mounts_init(&s->mounts, s);
     slowlog_init(&s->slowlog);
+    acl_log_init(&s->acl_log);
     latency_init(&s->latency);
     calls_init(&s->calls);
     ticks_start();
@@ -484,7 +496,7 @@ chr_status server_start(store *st, const server_options *options, server **out)
 void server_stop(server *s)
 {
     atomic_store(&s->stopping, true);
-    acknowledged(s);
+    for (unsigned i = 0; i < s->n_reactors; i++) reactor_wake(&s->reactors[i]);
     for (unsigned i = 0; i < s->n_reactors; i++) pthread_join(s->reactors[i].thread, NULL);
     store_remove_ack_listener(s->store, acknowledged, s);
     stop(s, 0);

@@ -2,10 +2,12 @@
 #ifndef CHR_NET_SERVER_INTERNAL_H
 #define CHR_NET_SERVER_INTERNAL_H
 
+#include "net/acl_log.h"
 #include "net/calls.h"
 #include "net/command.h"
 #include "net/conn.h"
 #include "net/cursors.h"
+#include "net/expiries.h"
 #include "net/latency.h"
 #include "net/monitor.h"
 #include "net/mounts.h"
@@ -26,11 +28,12 @@ typedef struct reactor {
     server         *server;
     pthread_t       thread;
     int             epoll_fd, listen_fd;
-    int             tls_fd;  /* listens, too; -1: no TLS */
-    int             wake_fd; /* an eventfd: acknowledged writes, finished jobs, stopping */
-    atomic_bool     woken;   /* the eventfd has been written and not yet read */
-    conn           *conns;   /* list; changed with mu held, so that others may read it */
-    conn           *held;    /* those with replies that wait for acknowledgement; list */
+    int             tls_fd;     /* listens, too; -1: no TLS */
+    int             wake_fd;    /* an eventfd: acknowledged writes, finished jobs, stopping */
+    atomic_bool     woken;      /* the eventfd has been written and not yet read */
+    conn           *conns;      /* list; changed with mu held, so that others may read it */
+    conn           *held;       /* those with replies that wait for acknowledgement; list */
+    atomic_bool     awaits_ack; /* there are such */
     pthread_mutex_t mu;
     job            *finished;           /* by workers; mu */
     delivery       *inbox, **inbox_end; /* published to subscribers here, oldest first; mu */
@@ -53,6 +56,7 @@ struct server {
     unsigned          n_reactors;
     workers          *workers;
     cursors           cursors;
+    expiries          expiries;
     pubsub            pubsub;
     monitors          monitors;
     tracking          tracking;
@@ -62,7 +66,9 @@ struct server {
     calls             calls;
     settings          settings;
     struct users     *users; /* NULL: everybody may do everything */
+    acl_log           acl_log;
     atomic_bool       stopping;
+    _Atomic(uint64_t) acks;            /* how often something was acknowledged */
     _Atomic(int64_t)  saved_ms;        /* when the last checkpoint was made; before the first, the start */
     _Atomic(int64_t)  paused_until_ms; /* of server_clock_ms; 0: never */
     atomic_bool       pause_writes_only;

@@ -135,6 +135,11 @@ static void slowlog_get(request *r, slowlog *l)
     pthread_mutex_unlock(&l->mu);
 }
 
+const subcommand slowlog_subcommands[] = {
+    { "get", -2, CMD_ADMIN, 0, 0 },  { "help", 2, 0, 0, 0 }, { "len", 2, CMD_ADMIN, 0, 0 },
+    { "reset", 2, CMD_ADMIN, 0, 0 }, { NULL, 0, 0, 0, 0 },
+};
+
 void cmd_slowlog(request *r)
 {
     static const char *const help[] = {
@@ -149,10 +154,9 @@ void cmd_slowlog(request *r)
         "    Reset the slowlog.",
         NULL,
     };
-    static const subcommand known[] = { { "get", -2 }, { "help", 2 }, { "len", 2 }, { "reset", 2 } };
-    enum { GET, HELP, LEN, RESET, COUNT };
+    enum { GET, HELP, LEN, RESET };
     slowlog *l = &r->server->slowlog;
-    switch (find_subcommand(r, known, COUNT)) {
+    switch (find_subcommand(r)) {
     case GET: slowlog_get(r, l); break;
     case HELP: reply_help(r, help); break;
     case LEN:

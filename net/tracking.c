@@ -351,6 +351,7 @@ static chr_status start_watching(tracking *t)
     if (!t->buckets) t->buckets = calloc(BUCKETS, sizeof(tracked *)); /* nobody looks at them before there is a watch */
     if (!t->buckets) st = chr_nomem();
     if (st == CHR_OK && !t->watch) st = store_watch_add(t->server->store, on_change, t, &t->watch);
+    if (st == CHR_OK) st = expiries_want(&t->server->expiries, EXPIRIES_TRACKING, true);
     pthread_mutex_unlock(&t->watch_mu);
     return st;
 }
@@ -453,9 +454,9 @@ void tracking_remember(const request *r)
     bool           memory = true;
     if (!(c->flags & CMD_READ) || c->flags & CMD_UNQUEUED || !c->first_key || flags & TRACK_BCAST) return;
     if ((flags & TRACK_OPTIN && !s->caching) || (flags & TRACK_OPTOUT && s->caching)) return;
-    size_t last = c->last_key < 0 ? r->n - (size_t)-c->last_key : (size_t)c->last_key;
+    key_places keys = command_keys(c, r->args, r->n);
     pthread_mutex_lock(&t->mu);
-    for (size_t i = (size_t)c->first_key; i <= last && i < r->n; i += (size_t)c->key_step)
+    for (size_t i = keys.first; i <= keys.last && i < r->n; i += keys.step)
         memory = remember(t, r->args[i], s->id) && memory;
     trim(t);
     pthread_mutex_unlock(&t->mu);

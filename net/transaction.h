@@ -6,6 +6,7 @@
 
 /* Whether the command is to be queued now instead of being run. */
 bool transaction_takes(const session *s, const command *c);
+bool transaction_is_open(const session *s); /* MULTI came */
 /* Answers QUEUED, or an error, after which EXEC refuses. */
 void transaction_queue(request *r);
 /* A command that cannot be queued was answered with an error: EXEC will refuse. */

@@ -47,6 +47,15 @@ bool buf_printf(buf *b, const char *format, ...)
     return done;
 }
 
+bool buf_set_prefix_end(buf *end, slice prefix)
+{
+    while (prefix.len && (uint8_t)prefix.data[prefix.len - 1] == 0xff) prefix.len--;
+    if (!prefix.len) return true;
+    if (!buf_set(end, prefix)) return false;
+    end->data[prefix.len - 1]++;
+    return true;
+}
+
 bool buf_append_varint(buf *b, uint64_t v)
 {
     if (!buf_reserve(b, VARINT64_MAX)) return false;

@@ -40,6 +40,8 @@ static inline bool buf_set(buf *b, slice s)
     b->len = 0;
     return buf_append_slice(b, s);
 }
+/* Makes of `end`, which is { 0 }, the least string above all that begin with `prefix`; if there is none, it stays { 0 }. */
+bool buf_set_prefix_end(buf *end, slice prefix);
 
 static inline void     put_u16(void *p, uint16_t v) { memcpy(p, &v, sizeof v); }
 static inline void     put_u32(void *p, uint32_t v) { memcpy(p, &v, sizeof v); }

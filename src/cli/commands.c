@@ -97,7 +97,8 @@ static const option_spec serve_specs[] = {
       .kind = OPTION_TEXT,
       .argument = "FILE",
       .field = offsetof(serve_options, users),
-      .help = "Serve only those who know a password in this file; a line in it is NAME:HASH or NAME:HASH:readonly." },
+      .help = "Serve only those whom this file lets in; a line in it is NAME:HASH, or \"user NAME RULES\" with rules "
+              "of ACL SETUSER." },
     { .name = "allow-remote",
       .kind = OPTION_FLAG,
       .field = offsetof(serve_options, allow_remote),
@@ -111,7 +112,7 @@ static const option_spec mount_specs[] = {
       .argument = "OPTIONS",
       .field = offsetof(mount_command_options, words),
       .help = "Mount options, separated by commas: ro (read-only), rw, allow_other (other users may use the mount), "
-              "uid=N, gid=N, umask=OCTAL, prefix=KEYS, cache=strict or auto." },
+              "uid=N, gid=N, umask=OCTAL, prefix=KEYS, cache=strict or auto, snapshot=NAME, max_size=SIZE." },
     { .name = "foreground",
       .letter = 'f',
       .kind = OPTION_FLAG,
@@ -147,7 +148,14 @@ static const option_spec helper_specs[] = {
 
 static const option_spec cli_specs[] = { SERVER_OPTIONS(offsetof(cli_options, host), offsetof(cli_options, port)) };
 
+#define SNAPSHOT_OPTION                                                                                                \
+    {                                                                                                                  \
+        .name = "snapshot", .kind = OPTION_TEXT, .argument = "NAME", .field = offsetof(key_options, snapshot),         \
+        .help = "What this snapshot shows, instead of what there is now."                                              \
+    }
+
 static const option_spec key_specs[] = { DIR_OPTION(key_options) };
+static const option_spec get_specs[] = { DIR_OPTION(key_options), SNAPSHOT_OPTION };
 
 static const option_spec ls_specs[] = {
     DIR_OPTION(key_options),
@@ -156,6 +164,7 @@ static const option_spec ls_specs[] = {
       .kind = OPTION_FLAG,
       .field = offsetof(key_options, details),
       .help = "Show permissions, size in bytes, time of change and time of expiry before each key." },
+    SNAPSHOT_OPTION,
 };
 
 static const option_spec stats_specs[] = {
@@ -216,8 +225,8 @@ const command commands[COMMAND_COUNT] = {
                       .summary = "print the value of a key",
                       .text = "Prints the value of KEY, byte for byte, from a data directory that no server uses "
                               "at the moment. Nothing is added, except a newline on a terminal.",
-                      .options = key_specs,
-                      .options_count = COUNT_OF(key_specs),
+                      .options = get_specs,
+                      .options_count = COUNT_OF(get_specs),
                       .operands_min = 1,
                       .operands_max = 1 },
     [COMMAND_SET] = { .name = "set",

@@ -34,7 +34,8 @@ typedef struct cli_options { /* cli, backup */
 
 typedef struct key_options { /* get, set, del, ls */
     const char *dir;
-    bool        details; /* ls */
+    const char *snapshot; /* get, ls; NULL: now */
+    bool        details;  /* ls */
 } key_options;
 
 typedef struct stats_options {

@@ -4,16 +4,6 @@
 
 #include <time.h>
 
-/* The least key above all those that begin with `prefix`; its data stays NULL if there is none. */
-static bool prefix_end(slice prefix, buf *end)
-{
-    while (prefix.len && (uint8_t)prefix.data[prefix.len - 1] == 0xff) prefix.len--;
-    if (prefix.len == 0) return true;
-    if (!buf_set(end, prefix)) return false;
-    end->data[prefix.len - 1]++;
-    return true;
-}
-
 static bool append_time(buf *line, int64_t seconds)
 {
     char      text[32];
@@ -76,20 +66,23 @@ static int print_keys(store_iter *it, bool details)
 
 int ls_run(const command_values *values, size_t count, char **operand)
 {
-    slice       prefix = chr_str(count ? operand[0] : "");
-    buf         end = { 0 };
-    int         status;
-    store      *s;
-    store_iter *it;
+    slice           prefix = chr_str(count ? operand[0] : "");
+    buf             end = { 0 };
+    int             status;
+    store          *s;
+    store_snapshot *at;
+    store_iter     *it;
     if (!offline_open(values->key.dir, false, "scan 0", &s)) return EXIT_FAILED;
-    if (!prefix_end(prefix, &end)) {
+    if (!offline_snapshot(s, values->key.snapshot, &at)) return offline_close(s, EXIT_FAILED);
+    if (!buf_set_prefix_end(&end, prefix)) {
         status = complain("not enough memory");
-    } else if (!chr_ok(store_iter_new(s, NULL, OBJECT_KEY, prefix, buf_slice(&end), &it))) {
+    } else if (!chr_ok(store_iter_new(s, at, OBJECT_KEY, prefix, buf_slice(&end), &it))) {
         status = complain("%s", chr_message());
     } else {
         status = print_keys(it, values->key.details);
         chr_iter_free(it);
     }
+    chr_snapshot_free(at);
     chr_buf_free(&end);
     return offline_close(s, status);
 }

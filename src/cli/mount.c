@@ -25,6 +25,10 @@ typedef struct mount_plan {
 
 static chr_status precheck(const mount_plan *plan)
 {
+    if (plan->far && (plan->options.snapshot.len || plan->options.max_size))
+        return chr_fail(CHR_INVALID,
+                        "the mount options snapshot and max_size are for a store on this machine; %s is a server",
+                        plan->dir);
     if (plan->far) return precheck_mount_point(plan->path, NULL);
     if (plan->options.far.given)
         return chr_fail(CHR_INVALID,

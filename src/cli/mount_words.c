@@ -82,6 +82,21 @@ static chr_status take_timeout(slice value, mount_options *to)
                : bad_value("timeout", value, "seconds, from 1 to 3600");
 }
 
+static chr_status take_snapshot(slice value, mount_options *to)
+{
+    to->snapshot = value;
+    return named_check(value);
+}
+
+static chr_status take_max_size(slice value, mount_options *to)
+{
+    char text[WORD_BYTES];
+    snprintf(text, sizeof text, "%.*s", (int)(value.len < sizeof text ? value.len : sizeof text), value.data);
+    return parse_size(text, &to->max_size) && to->max_size
+               ? CHR_OK
+               : bad_value("max_size", value, "a number of bytes, such as 500MiB or 2GiB");
+}
+
 #define FLAG(word, member, value)                                                                                      \
     {                                                                                                                  \
         .name = (word), .field = offsetof(mount_options, member), .to = (value)                                        \
@@ -99,6 +114,8 @@ static const mount_word words_known[] = {
     { .name = "auth", .take = take_auth },
     { .name = "tls-ca", .take = take_tls_ca },
     FLAG("tls", far.tls, true),
+    { .name = "snapshot", .take = take_snapshot },
+    { .name = "max_size", .take = take_max_size },
     FLAG("exec", no_exec, false),
     FLAG("noexec", no_exec, true),
     FLAG("suid", suid, true),
@@ -136,7 +153,7 @@ static chr_status unknown(slice name)
     if (near) return chr_fail(CHR_INVALID, "unknown mount option '%s'; did you mean '%s'?", text, near);
     return chr_fail(CHR_INVALID,
                     "unknown mount option '%s'; there are ro, rw, allow_other, uid=, gid=, umask=, "
-                    "prefix= and cache=; of a server: timeout=, auth=, tls and tls-ca=",
+                    "prefix=, cache=, snapshot= and max_size=; of a server: timeout=, auth=, tls and tls-ca=",
                     text);
 }
 
@@ -164,5 +181,6 @@ chr_status mount_words_read(const word_list *words, bool sloppy, mount_options *
 {
     chr_status st = CHR_OK;
     for (size_t i = 0; i < words->count && chr_ok(st); i++) st = take_word(words->word[i], sloppy, to);
+    if (to->snapshot.len) to->read_only = true;
     return st;
 }

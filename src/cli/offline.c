@@ -27,6 +27,14 @@ bool offline_open(const char *dir, bool write, const char *instead, store **out)
     return false;
 }
 
+bool offline_snapshot(store *s, const char *name, store_snapshot **out)
+{
+    *out = NULL;
+    if (!name || chr_ok(store_snapshot_open(s, chr_str(name), out))) return true;
+    complain("%s", chr_message());
+    return false;
+}
+
 int offline_close(store *s, int status)
 {
     chr_status st = chr_close(s);

@@ -5,10 +5,14 @@
  * version, so the tables themselves say how much of each file is alive (blob_refs.c), and a file that no table of a version
  * refers to is gone from it. Files are counted like tables: versions hold them, and the last one that lets go removes them.
  *
+ * A log segment that holds hardly anything but such values becomes a blob file itself, once its memtable is in a table: then they
+ * are written only once. Its values are not packed, and their checksums are in the references.
+ *
  *   blob_refs.c   references, what a table and a version know of them
  *   blob_write.c  writing a file
  *   blob_read.c   reading and checking one
  *   blob_build.c  what building tables does with values: out to a file, or from one that is to go to a new one
+ *   blob_keep.c   whether a log segment becomes one
  *   blob_gc.c     which files are to go
  *
  * Writing: one thread. An open file: any thread. */
@@ -29,17 +33,21 @@ enum {
     BLOB_FOOTER_BYTES = 40,
     BLOB_LENGTH_BYTES = 4,  /* before each value */
     BLOB_TRAILER_BYTES = 5, /* behind it: u8 codec, u32 checksum */
-    BLOB_AT_MAX = 3 * VARINT64_MAX,
+    BLOB_AT_MAX = 3 * VARINT64_MAX + 4,
 };
 
 /* ---- references ---- */
 
-/* Where a value lies: the offset of its record, and how many bytes it has there, packed, without length and trailer. */
+/* Where a value lies: the offset of its record, and how many bytes it has there, packed, without length and trailer. In a log
+ * segment: of its bytes, and how many they are. */
 typedef struct blob_at {
     uint64_t file_no, offset, len;
+    bool     logged;   /* the file is a log segment */
+    uint32_t checksum; /* of a logged one: of its bytes, seeded as in a blob file */
 } blob_at;
 /* What a record takes of its file. */
 static inline uint64_t blob_stored_bytes(uint64_t len) { return BLOB_LENGTH_BYTES + len + BLOB_TRAILER_BYTES; }
+static inline uint64_t blob_at_bytes(blob_at at) { return at.logged ? at.len : blob_stored_bytes(at.len); }
 slice                  blob_at_encode(char to[static BLOB_AT_MAX], blob_at at);
 bool                   blob_at_decode(slice s, blob_at *at);
 
@@ -66,13 +74,14 @@ typedef struct blob_file {
     atomic_bool obsolete; /* not in the current version any more: remove the file with the last reference */
     uint64_t    file_no;
     uint64_t    file_bytes;
-    uint64_t    bytes; /* that all its values take */
-    uint64_t    values;
+    bool        logged; /* it was a log segment */
+    uint64_t    bytes;  /* that all its values take; of a log segment: all but its header */
+    uint64_t    values; /* of a log segment: UINT64_MAX */
     env_file   *file;
     cache      *cache;
     env        *env;
 } blob_file;
-/* Opens the file `no` in `dir` and checks header and footer. */
+/* Opens the file `no` in `dir` and checks header and footer, if it has one. */
 chr_status blob_file_open(env *e, const char *dir, uint64_t no, cache *c, blob_file **out);
 void       blob_file_take(blob_file *f);
 void       blob_file_drop(blob_file *f);

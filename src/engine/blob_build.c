@@ -1,7 +1,9 @@
 #include "engine/blob_build.h"
 
+#include "base/hash.h"
 #include "engine/db_impl.h"
 #include "engine/names.h"
+#include "engine/table_format.h"
 
 #include <stdlib.h>
 
@@ -33,7 +35,7 @@ static void end(blob_build *b, bool remove_file)
     if (remove_file) (void)env_unlink(b->db->env, path.text);
 }
 
-static bool room_for_result(blob_build *b)
+bool blob_build_room(blob_build *b)
 {
     if (b->n_out < b->cap_out) return true;
     size_t      cap = b->cap_out ? 2 * b->cap_out : 4;
@@ -48,7 +50,7 @@ chr_status blob_build_finish(blob_build *b)
 {
     if (!b->file) return CHR_OK;
     blob_file *done;
-    chr_status st = room_for_result(b) ? blob_writer_finish(b->writer) : chr_nomem();
+    chr_status st = blob_build_room(b) ? blob_writer_finish(b->writer) : chr_nomem();
     if (chr_ok(st)) st = env_sync(b->file);
     end(b, !chr_ok(st));
     if (!chr_ok(st)) return st;
@@ -75,17 +77,24 @@ static bool is_victim(const blob_build *b, uint64_t file_no)
     return lo < b->n_victims && b->victims[lo].file->file_no == file_no;
 }
 
-/* What will be dropped one day stays with its key, where compaction meets it. */
-static bool may_expire(const blob_build *b, const entry *e)
+bool blob_is_for(const db *d, const entry *e)
 {
-    const db_options *o = &b->db->options;
-    return o->drop && o->drop(o->drop_arg, e->key, e->value, UINT64_MAX);
+    const db_options *o = &d->options;
+    if (trailer_kind(e->trailer) != KIND_PUT || !o->chr.blob_bytes || e->value.len < o->chr.blob_bytes) return false;
+    /* What will be dropped one day stays with its key, where compaction meets it. */
+    return !o->drop || !o->drop(o->drop_arg, e->key, e->value, UINT64_MAX);
+}
+
+static void refer(blob_build *b, entry *e, blob_at at)
+{
+    b->placed_bytes = blob_at_bytes(at);
+    e->trailer = trailer_of(trailer_seq(e->trailer), KIND_BLOB);
+    e->value = blob_at_encode(b->ref, at);
 }
 
 chr_status blob_build_place(blob_build *b, entry *e)
 {
     uint64_t        seq = trailer_seq(e->trailer);
-    size_t          least = b->db->options.chr.blob_bytes;
     blob_at         at = { 0 };
     slice           stored = { 0 };
     chr_compression codec = CHR_COMPRESS_NONE;
@@ -93,20 +102,25 @@ chr_status blob_build_place(blob_build *b, entry *e)
     bool            move = trailer_kind(e->trailer) == KIND_BLOB;
     if (move) {
         if (!blob_at_decode(e->value, &at)) return chr_fail(CHR_CORRUPT, "a reference to a blob file is malformed");
-        b->placed_bytes = blob_stored_bytes(at.len);
+        b->placed_bytes = blob_at_bytes(at);
         if (!is_victim(b, at.file_no)) return CHR_OK;
         if (!chr_ok(st = blob_read_stored(version_blob(b->base, at.file_no), at, &b->room, &stored, &codec))) return st;
-    } else if (trailer_kind(e->trailer) != KIND_PUT || !least || e->value.len < least || may_expire(b, e)) {
+    } else if (!blob_is_for(b->db, e)) {
+        return CHR_OK;
+    }
+    if (!move && b->segment && mem_logged_at(b->segment, seq, &at.offset)) {
+        at.file_no = b->segment->log_no;
+        at.len = e->value.len;
+        at.logged = true;
+        at.checksum = checksum32(e->value, table_seed(at.file_no, at.offset));
+        refer(b, e, at);
         return CHR_OK;
     }
     if (b->file && blob_writer_bytes(b->writer) >= b->cut_bytes && !chr_ok(st = blob_build_finish(b))) return st;
     if (!b->file && !chr_ok(st = begin(b))) return st;
     st = move ? blob_writer_copy(b->writer, stored, codec, &at) : blob_writer_add(b->writer, e->value, &at);
-    if (!chr_ok(st)) return st;
-    b->placed_bytes = blob_stored_bytes(at.len);
-    e->trailer = trailer_of(seq, KIND_BLOB);
-    e->value = blob_at_encode(b->ref, at);
-    return CHR_OK;
+    if (chr_ok(st)) refer(b, e, at);
+    return st;
 }
 
 void blob_build_free(blob_build *b, bool remove_files)

@@ -15,6 +15,7 @@ typedef struct blob_build {
     const version   *base;      /* whose tables are the inputs; NULL: they refer to nothing */
     const live_blob *victims;   /* files of `base` that are to go (blob_victims) */
     size_t           n_victims;
+    const mem_ref   *segment; /* the memtable whose log segment has become a blob file (blob_keep.c); NULL: none has */
 
     env_file    *file; /* under way; NULL: none */
     uint64_t     file_no;
@@ -29,6 +30,10 @@ typedef struct blob_build {
     uint64_t placed_bytes; /* what the value takes that the last reference is to */
 } blob_build;
 
+/* Whether the entry, which comes from a memtable, should have its value in a blob file. */
+bool blob_is_for(const struct db *d, const entry *e);
+/* Room for one more result. False: no memory. */
+bool blob_build_room(blob_build *b);
 /* Puts the value of an entry that is to be in a table where it belongs. The entry may become a reference, which lives until the
  * next call. */
 chr_status blob_build_place(blob_build *b, entry *e);

@@ -88,25 +88,6 @@ bool level0_hides_garbage(const version *v, const level *target)
     return beyond(values, v->blob_live, LEVEL0_SHARE) && values / TABLE_COST > v->levels[0].bytes + target->bytes;
 }
 
-static bool take_inputs(compaction *c, version *v, uint32_t at, size_t first, size_t n)
-{
-    *c = (compaction){ .level = at, .target = at };
-    c->inputs[0] = malloc(n * sizeof(table_ref *));
-    c->input_levels = malloc(n * sizeof *c->input_levels);
-    c->base = v;
-    version_take(v);
-    if (!c->inputs[0] || !c->input_levels) {
-        compaction_free(c);
-        return false;
-    }
-    for (size_t i = 0; i < n; i++) {
-        c->inputs[0][i] = v->levels[at].tables[first + i];
-        c->input_levels[i] = at;
-    }
-    c->n_inputs[0] = n;
-    return true;
-}
-
 /* Tables of level 0 are left alone: as soon as they sink, their references pass by. And a file that was flushed with one
  * of them has nothing dead in it yet. */
 bool pick_blobs(const db *d, version *v, bool urgent, compaction *c, chr_status *st)
@@ -138,7 +119,7 @@ bool pick_blobs(const db *d, version *v, bool urgent, compaction *c, chr_status 
     }
     free(victims);
     if (best_bytes == 0) return false;
-    if (take_inputs(c, v, at, best, count)) return true;
+    if (compaction_in_place(c, v, at, best, count)) return true;
     *st = chr_nomem();
     return false;
 }

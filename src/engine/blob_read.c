@@ -6,6 +6,7 @@
 #include "engine/compress.h"
 #include "engine/names.h"
 #include "engine/table_format.h"
+#include "engine/wal_format.h"
 
 #include <stdlib.h>
 
@@ -19,7 +20,8 @@ static chr_status corrupt(const blob_file *f, uint64_t offset, const char *probl
     return chr_corrupt(f->file->path, offset, "%s", problem);
 }
 
-static uint64_t data_end(const blob_file *f) { return f->file_bytes - BLOB_FOOTER_BYTES; }
+static uint64_t data_begin(const blob_file *f) { return f->logged ? WAL_HEADER_BYTES : BLOB_HEADER_BYTES; }
+static uint64_t data_end(const blob_file *f) { return f->file_bytes - (f->logged ? 0 : BLOB_FOOTER_BYTES); }
 
 static chr_status read_at(const blob_file *f, void *to, size_t len, uint64_t offset)
 {
@@ -29,15 +31,30 @@ static chr_status read_at(const blob_file *f, void *to, size_t len, uint64_t off
     return st;
 }
 
+static chr_status load_log(blob_file *f, wal_header *h)
+{
+    char      *page = malloc(WAL_HEADER_BYTES);
+    chr_status st = page ? read_at(f, page, WAL_HEADER_BYTES, 0) : chr_nomem();
+    if (chr_ok(st) && (!wal_header_decode(chr_bytes(page, WAL_HEADER_BYTES), h) || h->no != f->file_no))
+        st = corrupt(f, 0, "the header of the log segment is damaged");
+    free(page);
+    f->logged = true;
+    f->values = UINT64_MAX;
+    if (chr_ok(st)) f->bytes = f->file_bytes - WAL_HEADER_BYTES;
+    return st;
+}
+
 static chr_status load(blob_file *f)
 {
+    wal_header log;
     char       header[BLOB_HEADER_BYTES], footer[BLOB_FOOTER_BYTES];
     chr_status st = env_size(f->file, &f->file_bytes);
     if (!chr_ok(st)) return st;
     if (f->file_bytes < BLOB_HEADER_BYTES + BLOB_FOOTER_BYTES)
         return corrupt(f, f->file_bytes, "the file ends before a blob file's footer could");
-    uint64_t at = data_end(f);
     if (!chr_ok(st = read_at(f, header, sizeof header, 0))) return st;
+    if (get_u64(header) == WAL_MAGIC) return load_log(f, &log);
+    uint64_t at = data_end(f);
     if (!chr_ok(st = read_at(f, footer, sizeof footer, at))) return st;
     if (get_u64(header) != BLOB_MAGIC || get_u32(header + 12) != 0 ||
         get_u64(header + 24) != hash64(chr_bytes(header, 24)))
@@ -97,23 +114,36 @@ void blob_file_drop(blob_file *f)
 
 /* ---- one value ---- */
 
+static uint32_t checksum_at(const blob_file *f, uint64_t offset, slice bytes)
+{
+    return checksum32(bytes, table_seed(f->file_no, offset));
+}
+
 /* Checks the whole record that lies at `record`. */
 static chr_status check_record(const blob_file *f, const char *record, blob_at at)
 {
     size_t sealed = BLOB_LENGTH_BYTES + (size_t)at.len + 1;
-    if (get_u32(record + sealed) != checksum32(chr_bytes(record, sealed), table_seed(f->file_no, at.offset)))
+    if (get_u32(record + sealed) != checksum_at(f, at.offset, chr_bytes(record, sealed)))
         return corrupt(f, at.offset, "the checksum of the value is wrong");
     if (get_u32(record) != at.len) return corrupt(f, at.offset, "the value has another length than its table says");
     return CHR_OK;
 }
 
+/* Into `to`, which has room for a record, as one: of what was logged only the value is there, and the codec. */
 static chr_status read_record(const blob_file *f, blob_at at, char *to)
 {
-    if (at.offset < BLOB_HEADER_BYTES || at.offset > data_end(f) || at.len > ENGINE_VALUE_MAX ||
-        blob_stored_bytes(at.len) > data_end(f) - at.offset)
+    if (at.logged != f->logged) return corrupt(f, 0, "the file is of another kind than its table says");
+    if (at.offset < data_begin(f) || at.offset > data_end(f) || at.len > ENGINE_VALUE_MAX ||
+        blob_at_bytes(at) > data_end(f) - at.offset)
         return corrupt(f, at.offset, "a table refers to a value that does not fit into the file");
-    chr_status st = read_at(f, to, (size_t)blob_stored_bytes(at.len), at.offset);
-    return chr_ok(st) ? check_record(f, to, at) : st;
+    char      *value = to + (f->logged ? BLOB_LENGTH_BYTES : 0);
+    chr_status st = read_at(f, value, (size_t)blob_at_bytes(at), at.offset);
+    if (!chr_ok(st)) return st;
+    if (!f->logged) return check_record(f, to, at);
+    value[at.len] = CHR_COMPRESS_NONE;
+    return checksum_at(f, at.offset, chr_bytes(value, (size_t)at.len)) == at.checksum
+               ? CHR_OK
+               : corrupt(f, at.offset, "the checksum of the value is wrong");
 }
 
 static chr_compression codec_of(const char *record, size_t len)
@@ -195,7 +225,7 @@ static chr_status verify_record(const blob_file *f, walk *w, uint64_t offset, bl
     uint64_t len = record ? get_u32(record) : UINT64_MAX;
     if (!record || len > ENGINE_VALUE_MAX || blob_stored_bytes(len) > left)
         return corrupt(f, offset, "a value does not fit into the file");
-    *at = (blob_at){ f->file_no, offset, len };
+    *at = (blob_at){ .file_no = f->file_no, .offset = offset, .len = len };
     if (!(record = look(f, w, offset, blob_stored_bytes(len), &st))) return st;
     if (!chr_ok(st = check_record(f, record, *at)) || codec_of(record, (size_t)len) == CHR_COMPRESS_NONE) return st;
     char  *all;
@@ -226,6 +256,59 @@ static chr_status verify_records(const blob_file *f, walk *w, const blob_at *ref
     return values == f->values ? CHR_OK : corrupt(f, data_end(f), "the footer tells another number of values");
 }
 
+/* Of a log segment: a batch, and the references into it. */
+static chr_status verify_batch(const blob_file *f, uint64_t offset, slice payload, const blob_at *refs, size_t n,
+                               size_t *next)
+{
+    uint64_t from = offset + WAL_RECORD_BYTES, behind = from;
+    for (; *next < n && refs[*next].offset < from + payload.len; ++*next) {
+        blob_at at = refs[*next];
+        if (at.offset < behind || at.len > from + payload.len - at.offset)
+            return corrupt(f, at.offset, "a table refers to something that is no value, or to one twice");
+        behind = at.offset + at.len;
+        slice value = chr_bytes(payload.data + (at.offset - from), (size_t)at.len);
+        if (!at.logged || at.checksum != checksum_at(f, at.offset, value))
+            return corrupt(f, at.offset, "a table has another checksum for the value");
+    }
+    return CHR_OK;
+}
+
+static chr_status verify_log(const blob_file *f, const blob_at *refs, size_t n, table_pause_fn *pause, void *arg)
+{
+    wal_header h;
+    blob_file  same = *f;
+    buf        room = { 0 };
+    size_t     next = 0;
+    bool       sealed = false;
+    chr_status st = load_log(&same, &h);
+    for (uint64_t offset = WAL_HEADER_BYTES; chr_ok(st) && !sealed;) {
+        char       head[WAL_RECORD_BYTES];
+        wal_record r = { 0 };
+        if (data_end(f) - offset < sizeof head) {
+            st = corrupt(f, offset, "the log segment ends without a seal");
+            break;
+        }
+        if (!chr_ok(st = read_at(f, head, sizeof head, offset))) break;
+        size_t size = wal_record_size(get_u32(head + 4));
+        if (size <= data_end(f) - offset) {
+            room.len = 0;
+            st = buf_reserve(&room, size) ? read_at(f, room.data, size, offset) : chr_nomem();
+            room.len = size;
+        }
+        if (!chr_ok(st)) break;
+        if (size > data_end(f) - offset || !wal_record_decode_at(buf_slice(&room), offset, h.incarnation, 0, &r))
+            st = corrupt(f, offset, "a record of the log segment is damaged");
+        else
+            st = verify_batch(f, offset, r.payload, refs, n, &next);
+        sealed = chr_ok(st) && r.type == WAL_SEAL;
+        offset += size;
+        if (chr_ok(st) && pause && !pause(arg, size)) st = chr_fail(CHR_CLOSING, "the store is being closed");
+    }
+    chr_buf_free(&room);
+    if (chr_ok(st) && next < n) st = corrupt(f, refs[next].offset, "a table refers to a value behind the last one");
+    return st;
+}
+
 chr_status blob_verify(const blob_file *f, const blob_at *refs, size_t n, table_pause_fn *pause, void *arg)
 {
     /* What is in memory is not trusted either. */
@@ -233,6 +316,7 @@ chr_status blob_verify(const blob_file *f, const blob_at *refs, size_t n, table_
     walk       w = { 0 };
     chr_status st = load(&fresh);
     if (!chr_ok(st)) return st;
+    if (fresh.logged) return verify_log(&fresh, refs, n, pause, arg);
     if (!(w.window = malloc(fresh.bytes < WINDOW_BYTES ? (size_t)fresh.bytes + 1 : WINDOW_BYTES))) return chr_nomem();
     st = verify_records(&fresh, &w, refs, n, pause, arg);
     free(w.window);

@@ -8,6 +8,10 @@ slice blob_at_encode(char to[static BLOB_AT_MAX], blob_at at)
     size_t n = put_varint(to, at.file_no);
     n += put_varint(to + n, at.offset);
     n += put_varint(to + n, at.len);
+    if (at.logged) {
+        put_u32(to + n, at.checksum);
+        n += 4;
+    }
     return chr_bytes(to, n);
 }
 
@@ -17,6 +21,8 @@ bool blob_at_decode(slice s, blob_at *at)
     at->file_no = read_varint(&r);
     at->offset = read_varint(&r);
     at->len = read_varint(&r);
+    at->logged = reader_left(&r) > 0;
+    at->checksum = at->logged ? read_u32(&r) : 0;
     return !r.failed && !reader_left(&r) && at->file_no > 0 && at->offset >= BLOB_HEADER_BYTES &&
            at->offset <= INT64_MAX && at->len <= ENGINE_VALUE_MAX;
 }
@@ -43,7 +49,7 @@ bool table_blobs_add(table_blob **list, size_t *n, blob_at at)
         ++*n;
     }
     (*list)[lo].values++;
-    (*list)[lo].bytes += blob_stored_bytes(at.len);
+    (*list)[lo].bytes += blob_at_bytes(at);
     return true;
 }
 

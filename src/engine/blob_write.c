@@ -85,7 +85,7 @@ chr_status blob_writer_copy(blob_writer *w, slice stored, chr_compression codec,
     uint32_t sum = checksum32(slice_from(buf_slice(&w->out), from), table_seed(w->file_no, offset));
     (void)buf_append_u32(&w->out, sum);
     w->values++;
-    *at = (blob_at){ w->file_no, offset, stored.len };
+    *at = (blob_at){ .file_no = w->file_no, .offset = offset, .len = stored.len };
     return w->out.len < WRITE_BYTES ? CHR_OK : write_out(w);
 }
 

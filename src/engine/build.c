@@ -173,19 +173,34 @@ free_info:
 /* ---- the stream ---- */
 
 typedef struct keep {
-    buf    key; /* whose versions are passing */
-    bool   has_key;
-    size_t stripe; /* of the version that passed last; SIZE_MAX: none of this key */
+    buf      key; /* whose versions are passing */
+    bool     has_key;
+    size_t   stripe;   /* of the version that passed last; SIZE_MAX: none of this key */
+    uint64_t kept_for; /* the newest snapshot that shows it, if readers of now do not; else 0 */
 } keep;
+
+/* The first stripe after its own in which an entry is hidden; n_snapshots + 1: not even readers of now miss it. `newer`: of the next
+ * newer version, SIZE_MAX if there is none. */
+static size_t hidden_from(const build_job *job, const entry *e, size_t stripe, size_t newer)
+{
+    size_t   end = newer == SIZE_MAX ? job->n_snapshots + 1 : newer;
+    uint64_t seq = trailer_seq(e->trailer);
+    if (stripe == job->n_snapshots || !covered_in_stripe(job, e->key, seq, job->n_snapshots)) return end;
+    for (size_t i = stripe + 1; i < end; i++)
+        if (covered_in_stripe(job, e->key, seq, i)) return i;
+    return end;
+}
 
 /* Whether an entry must stay; it may turn a put into a tombstone. */
 static bool must_stay(build_job *job, keep *k, entry *e, uint64_t now_ns)
 {
     uint64_t seq = trailer_seq(e->trailer);
     size_t   stripe = stripe_of(job, seq);
-    bool     shadowed = stripe == k->stripe;
+    size_t   newer = k->stripe;
     k->stripe = stripe;
-    if (shadowed || covered_in_stripe(job, e->key, seq, stripe)) return false;
+    if (stripe == newer || covered_in_stripe(job, e->key, seq, stripe)) return false;
+    size_t end = hidden_from(job, e, stripe, newer);
+    k->kept_for = end > job->n_snapshots ? 0 : job->snapshots[end - 1];
 
     bool newest = stripe == job->n_snapshots;
     if (trailer_kind(e->trailer) == KIND_PUT && newest && job->may_expire && job->db->options.drop &&
@@ -235,6 +250,9 @@ static chr_status build(build_job *job, output *o)
         if (!chr_ok(st = blob_build_place(&job->blobs, &e))) break;
         if (trailer_kind(e.trailer) == KIND_BLOB) o->values += job->blobs.placed_bytes;
         if (!chr_ok(st = table_builder_add(o->builder, e.key, e.trailer, e.value))) break;
+        if (!k.kept_for) continue;
+        uint64_t bytes = e.key.len + e.value.len + (trailer_kind(e.trailer) == KIND_BLOB ? job->blobs.placed_bytes : 0);
+        if (!chr_ok(st = table_builder_kept(o->builder, k.kept_for, bytes))) break;
     }
     if (chr_ok(st) && job->in->status != CHR_OK)
         st = chr_fail(job->in->status, "%.*s", (int)job->in->error.len, job->in->error.data ? job->in->error.data : "");

@@ -95,7 +95,7 @@ static chr_status accept_batch(void *arg, uint64_t first_seq, uint32_t count, sl
 chr_status db_check(env *e, const char *dir, db_report_fn *report, void *arg)
 {
     check             c = { .env = e, .dir = dir, .report = report, .arg = arg };
-    manifest_state    state;
+    manifest_state    state = { 0 };
     store_files       files = { 0 };
     wal_replay_result replayed;
     env_lock         *lock = NULL;
@@ -139,6 +139,7 @@ chr_status db_check(env *e, const char *dir, db_report_fn *report, void *arg)
     if (chr_ok(st) && c.damaged) st = chr_fail(CHR_CORRUPT, "the store in %s is damaged", dir);
 out:
     store_files_free(&files);
+    named_free(&state.named);
     chr_buf_free(&c.references);
     if (c.cache) cache_free(c.cache);
     env_unlock_file(e, lock);

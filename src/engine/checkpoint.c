@@ -35,11 +35,15 @@ static chr_status link_or_copy(env *e, const char *from, file_path to)
 
 chr_status db_checkpoint(db *d, const char *dir)
 {
-    chr_status st = d->read_only ? check_flushed(d) : db_flush(d);
-    if (!chr_ok(st)) return st;
-    if (!chr_ok(st = env_mkdir(d->env, dir)))
-        return st == CHR_EXISTS ? chr_fail(CHR_EXISTS, "%s exists already; a checkpoint needs a new directory", dir)
-                                : st;
+    named_list named; /* before the flush: then the tables have all that they show */
+    chr_status st = db_snapshots_take(d, &named);
+    if (chr_ok(st)) st = d->read_only ? check_flushed(d) : db_flush(d);
+    if (chr_ok(st)) st = env_mkdir(d->env, dir);
+    if (st == CHR_EXISTS) st = chr_fail(CHR_EXISTS, "%s exists already; a checkpoint needs a new directory", dir);
+    if (!chr_ok(st)) {
+        db_snapshots_give_back(d, &named);
+        return st;
+    }
 
     /* The view's reference keeps its tables from being removed meanwhile. */
     view     *v = db_view_take(d);
@@ -57,10 +61,11 @@ chr_status db_checkpoint(db *d, const char *dir)
     }
     if (chr_ok(st)) st = wal_new(d->env, dir, log_no, 0, seq, false, ignore_progress, NULL, &w);
     if (chr_ok(st)) st = wal_close(w);
-    if (chr_ok(st)) st = manifest_create(d->env, dir, db_new_file_no(d), v->version, log_no, seq, &m);
+    if (chr_ok(st)) st = manifest_create(d->env, dir, db_new_file_no(d), v->version, log_no, seq, &named, &m);
     if (chr_ok(st)) st = env_sync_parent(d->env, dir);
     manifest_free(m);
     view_drop(v);
+    db_snapshots_give_back(d, &named);
     if (chr_ok(st)) return CHR_OK;
 
     /* Half a checkpoint is none. */

@@ -1,4 +1,5 @@
 /* Opening, recovering and closing a store, and changing what is current. */
+#include "engine/blob_keep.h"
 #include "engine/db_impl.h"
 
 #include "base/arena.h"
@@ -91,7 +92,7 @@ static void roll_manifest(db *d, const version *v, uint64_t log_no, uint64_t flu
     uint64_t  old_no = manifest_no(d->manifest);
     if (manifest_bytes(d->manifest) < MANIFEST_ROLL_BYTES) return;
     uint64_t   no = db_new_file_no(d);
-    chr_status st = manifest_create(d->env, d->dir, no, v, log_no, flushed_seq, &next);
+    chr_status st = manifest_create(d->env, d->dir, no, v, log_no, flushed_seq, &d->named, &next);
     if (!chr_ok(st)) {
         log_line(LOG_WARN, "engine", "could not begin a new manifest", "reason=\"%s\"", chr_message());
         if (retry_manifest(st)) { /* CURRENT does not name it */
@@ -127,6 +128,14 @@ static void mark_obsolete_blobs(const version *base, const version *next)
     }
 }
 
+chr_status db_append_edit(db *d, const version_edit *edit)
+{
+    if (d->manifest_failed) return chr_fail(CHR_IO, "the manifest cannot be written since an earlier failure");
+    chr_status st = manifest_append(d->manifest, edit);
+    d->manifest_failed = !chr_ok(st) && !retry_manifest(st);
+    return st;
+}
+
 chr_status db_install(db *d, const version_edit *edit, bool drop_oldest_mem)
 {
     version *next = NULL;
@@ -136,12 +145,7 @@ chr_status db_install(db *d, const version_edit *edit, bool drop_oldest_mem)
     /* Versions change only under edit_mu, so this one stays current until we replace it. */
     view      *base = db_view_take(d);
     chr_status st = version_apply(base->version, edit, &next);
-    if (chr_ok(st) && d->manifest_failed)
-        st = chr_fail(CHR_IO, "the manifest cannot be written since an earlier failure");
-    if (chr_ok(st)) {
-        st = manifest_append(d->manifest, edit);
-        d->manifest_failed = !chr_ok(st) && !retry_manifest(st);
-    }
+    if (chr_ok(st)) st = db_append_edit(d, edit);
     if (!chr_ok(st)) goto out;
     if (edit->log_no) {
         d->log_no = edit->log_no;
@@ -345,6 +349,8 @@ static chr_status recover(db *d)
     bool fresh = st == CHR_NOT_FOUND;
     if (fresh) st = check_new(d, &files);
     if (!chr_ok(st)) goto out;
+    /* Before anything is flushed: they need versions that are in the log. */
+    if (!chr_ok(st = db_adopt_snapshots(d, &state.named, false))) goto out;
     if (!chr_ok(st = load_blobs(&l)) || !chr_ok(st = version_apply(NULL, &l.edit, &v))) goto out;
     d->next_file_no = files.next_no > state.next_file_no ? files.next_no : state.next_file_no;
     if (fresh && d->next_file_no < d->options.first_file_no) d->next_file_no = d->options.first_file_no;
@@ -368,6 +374,8 @@ static chr_status recover(db *d)
         if (!chr_ok(st)) goto out;
     }
     d->last_seq = replayed.last_seq;
+    /* A repaired store may lack the last writes that they show: their numbers are not given again. */
+    if (d->snapshots.prev->seq > d->last_seq) d->last_seq = d->snapshots.prev->seq;
     if (!d->read_only) {
         if (!chr_ok(st = flush_replayed(&r))) goto out;
         if (!chr_ok(st = version_apply(v, &r.flushed, &merged))) goto out;
@@ -377,7 +385,8 @@ static chr_status recover(db *d)
         bool often = d->options.chr.sync != CHR_SYNC_ALWAYS;
         if (!chr_ok(st = wal_new(d->env, d->dir, d->log_no, prev, d->last_seq, often, db_log_progress, d, &d->wal)))
             goto out;
-        st = manifest_create(d->env, d->dir, db_new_file_no(d), merged, d->log_no, d->flushed_seq, &d->manifest);
+        st = manifest_create(d->env, d->dir, db_new_file_no(d), merged, d->log_no, d->flushed_seq, &d->named,
+                             &d->manifest);
         if (!chr_ok(st)) goto out;
         files.keep = merged;
         files.keep_manifest = manifest_no(d->manifest);
@@ -401,6 +410,7 @@ out:
     edit_release(&l.edit, false);
     edit_release(&r.flushed, false);
     mem_ref_drop(r.mem);
+    named_free(&state.named);
     free(files.logs);
     return st;
 }
@@ -464,6 +474,8 @@ static chr_status start_threads(db *d)
 static void db_free(db *d)
 {
     view *v = atomic_load(&d->view);
+    db_snapshots_give_back(d, &d->named);
+    assert(d->snapshots.next == &d->snapshots);
     if (v) view_drop(v);
     if (d->epoch) epoch_free(d->epoch);
     manifest_free(d->manifest);
@@ -498,6 +510,7 @@ chr_status db_open(const db_options *options, db **out)
     d->env = options->env;
     d->options = *options;
     d->options.dir = d->dir;
+    if (!d->options.keep_share) d->options.keep_share = KEEP_SHARE;
     if (!d->options.l1_bytes) d->options.l1_bytes = 8 * options->chr.memtable_bytes;
     if (!d->options.table_bytes) d->options.table_bytes = options->chr.memtable_bytes;
     d->read_only = options->chr.read_only;
@@ -545,7 +558,6 @@ fail:
 chr_status db_close(db *d)
 {
     if (d->threads_started) end_threads(d, THREADS);
-    assert(d->snapshots.next == &d->snapshots);
     chr_status st = d->wal ? wal_close(d->wal) : CHR_OK;
     d->wal = NULL;
     db_free(d);

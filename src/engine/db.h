@@ -13,6 +13,7 @@
 #define CHR_ENGINE_DB_H
 
 #include "engine/batch.h"
+#include "engine/named.h"
 #include "env/env.h"
 
 typedef struct db          db;
@@ -35,7 +36,8 @@ typedef struct db_options {
     bool        inline_work;   /* for deterministic tests: flush and compact in the writing thread, no threads */
     size_t      l1_bytes;      /* target of the first level below level 0; 0: eight memtables */
     uint64_t    first_file_no; /* of a new store; 0: 1 */
-    size_t      table_bytes;   /* size at which compaction cuts a table; 0: a memtable */
+    unsigned keep_share; /* thousandths of a log segment that must be big values for it to stay (blob_keep.h); 0: 900 */
+    size_t   table_bytes; /* size at which compaction cuts a table; 0: a memtable */
 } db_options;
 
 chr_status db_open(const db_options *options, db **out);
@@ -75,6 +77,16 @@ chr_status db_snapshot_new(db *d, db_snapshot **out);
 void       db_snapshot_free(db *d, db_snapshot *s);
 uint64_t   db_snapshot_seq(const db_snapshot *s);
 
+/* Snapshots with names, kept until they are dropped, over restarts and crashes. (named.c)
+ * Of now; durable when it returns, with all that it shows. Blocks for that. CHR_EXISTS, CHR_INVALID. */
+chr_status db_snapshot_keep(db *d, slice name);
+chr_status db_snapshot_drop(db *d, slice name); /* CHR_NOT_FOUND. Who has it open may go on reading it */
+/* To read at it, until db_snapshot_free. *wall_ns: when it was made. CHR_NOT_FOUND. */
+chr_status db_snapshot_open(db *d, slice name, db_snapshot **out, uint64_t *wall_ns);
+/* All there are, each of them opened. */
+chr_status db_snapshots_take(db *d, named_list *out);
+void       db_snapshots_give_back(db *d, named_list *l);
+
 /* Live user keys in [lower, upper) in order, as of the snapshot or of now. A NULL data pointer is no bound; the
  * bounds are copied. Unpositioned at first. */
 chr_status db_iter_new(db *d, const db_snapshot *snapshot, slice lower, slice upper, db_iter **out);
@@ -92,10 +104,13 @@ chr_status db_iter_value(db_iter *it, slice *value);
 chr_status db_iter_status(const db_iter *it); /* CHR_OK at either end; otherwise sets the thread's message */
 uint64_t   db_iter_seq(const db_iter *it);    /* the moment it shows; wait for it before passing answers on */
 
-chr_status  db_flush(db *d);                           /* memtable to a table, and wait */
-chr_status  db_compact(db *d, slice start, slice end); /* NULL data: no bound; to the last level, and wait */
-chr_status  db_checkpoint(db *d, const char *dir);     /* `dir` must not exist */
-void        db_get_stats(db *d, chr_stats *stats);
+chr_status db_flush(db *d);                           /* memtable to a table, and wait */
+chr_status db_compact(db *d, slice start, slice end); /* NULL data: no bound; to the last level, and wait */
+chr_status db_checkpoint(db *d, const char *dir);     /* `dir` must not exist */
+void       db_get_stats(db *d, chr_stats *stats);
+/* Of memtables, tables, and the values in blob files that tables refer to: what is stored, and what of it was replaced and not
+ * compacted yet. Cheap. */
+uint64_t    db_live_bytes(db *d);
 chr_status  db_property(db *d, const char *name, buf *text);
 env        *db_env(const db *d);
 const char *db_dir(const db *d);

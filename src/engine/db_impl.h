@@ -7,7 +7,9 @@
  *   pick.c       what to compact next
  *   compact.c    compaction
  *   blob_gc.c    which files of big values are to go
+ *   blob_keep.c  log segments that become such files
  *   scrub.c      reading everything now and then
+ *   named.c      snapshots with names
  *   checkpoint.c, stats.c, check.c
  *
  * Locks, in the order in which they may be taken:
@@ -31,6 +33,7 @@ enum { LISTENERS_MAX = 64 };
 struct db_snapshot {
     db_snapshot *prev, *next;
     uint64_t     seq;
+    bool         named; /* it is, or was opened by a name: much may have been kept for it */
 };
 
 typedef struct counters {
@@ -73,6 +76,7 @@ struct db {
     pthread_cond_t     work;      /* background threads wait here */
     pthread_cond_t     progress;  /* whoever waits for background work */
     db_snapshot        snapshots; /* ring, oldest first */
+    named_list         named;     /* changed with edit_mu and mu held; its pins are in the ring */
     atomic_bool        closing;   /* set under mu */
     manual_compaction *manual;
     chr_status         background; /* why flush or compaction cannot go on; CHR_OK: they can */
@@ -114,6 +118,8 @@ uint64_t            db_visible_seq(const db *d);
 /* Makes the edit durable and the resulting version current. `drop_oldest_mem`: the oldest immutable memtable is in a table now.
  * The new version holds the references it needs. */
 chr_status db_install(db *d, const version_edit *edit, bool drop_oldest_mem);
+/* Makes the edit durable, and nothing else; edit_mu held. After a failure manifest_failed says whether it may be in force. */
+chr_status db_append_edit(db *d, const version_edit *edit);
 void       db_swap_view(db *d, view *next); /* mu held; the old view's reference is retired */
 uint64_t   db_new_file_no(db *d);
 /* Records why background work cannot go on. */
@@ -122,6 +128,7 @@ chr_status db_background_status(db *d); /* mu held; sets the message */
 
 /* write.c */
 void       db_update_pressure(db *d);  /* mu held */
+chr_status db_refusal(const db *d);    /* CHR_OK, or CHR_READ_ONLY with the reason: nothing may change */
 void       db_log_progress(void *arg); /* wal_progress_fn */
 chr_status db_switch_memtable(db *d);  /* write_mu held; the active memtable becomes immutable */
 void      *db_sync_main(void *arg);
@@ -131,6 +138,13 @@ void      *db_sync_main(void *arg);
 chr_status db_resolve(db *d, const version *v, slice reference, cache_handle **pin);
 /* The oldest seq that some snapshot may read at, and all of them, newest last; mu held. NULL: no memory. */
 size_t db_snapshot_seqs(db *d, uint64_t **seqs);
+/* One at a seq that another one holds, or from before there were readers; mu held. */
+chr_status db_snapshot_pin(db *d, uint64_t seq, db_snapshot **out);
+bool       db_snapshot_is_live(const db *d, uint64_t seq); /* some snapshot has just this seq; mu held */
+
+/* named.c */
+/* Takes over what a manifest says, which is then no longer in the list. `to_manifest`: ours is to say so, too. */
+chr_status db_adopt_snapshots(db *d, named_list *l, bool to_manifest);
 
 /* flush.c */
 void      *db_flush_main(void *arg);
@@ -151,9 +165,13 @@ typedef struct compaction {
     uint32_t   *input_levels; /* parallel to inputs[0] */
     bool        trivial_move;
 } compaction;
-bool     pick_compaction(db *d, version *v, compaction *c, chr_status *st); /* mu held; false: nothing to do */
-bool     pick_manual(db *d, version *v, slice start, slice end, compaction *c, chr_status *st);
-double   level_score(const db *d, const version *v, uint32_t at_level);
+bool pick_compaction(db *d, version *v, compaction *c, chr_status *st); /* mu held; false: nothing to do */
+/* A table that has much that only snapshots that are gone showed; it is compacted in its own level. */
+bool pick_forgotten(db *d, version *v, compaction *c, chr_status *st); /* mu held */
+/* `n` tables of a level, from `first` on, are to be compacted in that level. */
+bool   compaction_in_place(compaction *c, version *v, uint32_t at_level, size_t first, size_t n); /* false: no memory */
+bool   pick_manual(db *d, version *v, slice start, slice end, compaction *c, chr_status *st);
+double level_score(const db *d, const version *v, uint32_t at_level);
 uint64_t level_target(const db *d, const version *v, uint32_t at_level);
 void     compaction_free(compaction *c);
 uint32_t base_level(const db *d, const version *v); /* where level 0 is compacted to */

@@ -1,5 +1,6 @@
 /* Immutable memtables become tables of level 0, and the threads that do this and compaction. */
 #include "engine/blob_gc.h"
+#include "engine/blob_keep.h"
 #include "engine/build.h"
 
 #include "base/arena.h"
@@ -35,13 +36,15 @@ chr_status flush_memtable(db *d, mem_ref *m, version_edit *edit)
     job.n_snapshots = db_snapshot_seqs(d, &job.snapshots);
     pthread_mutex_unlock(&d->mu);
     job.in = memtable_iter_new(m->mem);
-    st = job.snapshots && job.in ? build_tables(&job) : chr_nomem();
+    st = job.snapshots && job.in ? blob_keep_segment(d, m, &job.blobs) : chr_nomem();
+    if (chr_ok(st)) st = build_tables(&job);
     if (chr_ok(st)) {
         assert(job.n_out <= 1);
         d->counters.flush_bytes += job.bytes_out;
         d->counters.flushes += job.n_out;
         st = build_keep_results(&job, edit);
     }
+    if (!chr_ok(st)) build_drop_results(&job, true);
     iter_free(job.in);
     free(job.snapshots);
     return st;
@@ -65,7 +68,10 @@ chr_status db_flush_oldest(db *d)
         st = db_install(d, &edit, true);
         /* After any other failure the edit may be in force at the next opening, which then needs the table. */
         unused = st == CHR_NO_MEMORY || st == CHR_NO_SPACE;
-        if (chr_ok(st)) wal_release(d->wal, edit.log_no);
+        if (chr_ok(st)) {
+            blob_kept(d, &edit);
+            wal_release(d->wal, edit.log_no);
+        }
     }
     edit_release(&edit, unused);
     view_drop(v);
@@ -136,7 +142,7 @@ static bool compact_once(db *d, chr_status *st)
     *st = CHR_OK;
     bool found = m ? pick_manual(d, v->version, m->start, m->end, &c, st)
                    : pick_blobs(d, v->version, true, &c, st) || pick_compaction(d, v->version, &c, st) ||
-                         pick_blobs(d, v->version, false, &c, st);
+                         pick_blobs(d, v->version, false, &c, st) || pick_forgotten(d, v->version, &c, st);
     if (found) {
         pthread_mutex_unlock(&d->mu);
         *st = compaction_run(d, &c);

@@ -34,6 +34,12 @@ static bool put_log(buf *b, uint64_t log_no, uint64_t flushed_seq)
     return buf_append_varint(b, TAG_LOG) && buf_append_varint(b, log_no) && buf_append_varint(b, flushed_seq);
 }
 
+static bool put_keep(buf *b, const named_snapshot *s)
+{
+    return buf_append_varint(b, TAG_KEEP) && buf_append_sized(b, buf_slice(&s->name)) && buf_append_varint(b, s->seq) &&
+           buf_append_varint(b, s->wall_ns);
+}
+
 /* scratch holds MANIFEST_RECORD_BYTES of room and then the payload. */
 static chr_status write_record(manifest *m)
 {
@@ -66,11 +72,13 @@ chr_status manifest_append(manifest *m, const version_edit *edit)
                buf_append_varint(b, edit->removes[i].file_no);
     for (size_t i = 0; i < edit->n_adds; i++)
         good = good && put_info(b, edit->adds[i].level, table_ref_info(edit->adds[i].table));
+    if (edit->keep) good = good && put_keep(b, edit->keep);
+    if (edit->drop) good = good && buf_append_varint(b, TAG_DROP) && buf_append_sized(b, buf_slice(&edit->drop->name));
     return good ? write_record(m) : chr_nomem();
 }
 
 chr_status manifest_create(env *e, const char *dir, uint64_t no, const version *v, uint64_t log_no,
-                           uint64_t flushed_seq, manifest **out)
+                           uint64_t flushed_seq, const named_list *named, manifest **out)
 {
     file_path  path = path_of(dir, FILE_MANIFEST, no);
     manifest  *m = calloc(1, sizeof *m);
@@ -89,6 +97,7 @@ chr_status manifest_create(env *e, const char *dir, uint64_t no, const version *
     for (uint32_t i = 0; i < LEVELS; i++)
         for (size_t k = 0; k < v->levels[i].count; k++)
             good = good && put_info(&m->scratch, i, table_ref_info(v->levels[i].tables[k]));
+    for (size_t i = 0; i < named->n; i++) good = good && put_keep(&m->scratch, &named->at[i]);
     if (!chr_ok(st = good ? write_record(m) : chr_nomem())) goto fail;
 
     /* CURRENT must not name a manifest whose own name a power cut could take back. */
@@ -169,6 +178,17 @@ static bool remove_listed(parse *p, uint32_t at_level, uint64_t file_no)
     return false;
 }
 
+static chr_status read_keep(named_list *l, reader *r)
+{
+    slice          name = read_sized(r);
+    named_snapshot x = { .seq = read_varint(r) };
+    x.wall_ns = read_varint(r);
+    if (r->failed || !chr_ok(named_check(name)) || x.seq > SEQ_MAX || named_find(l, name)) return CHR_CORRUPT;
+    if (!named_reserve(l) || !buf_set(&x.name, name)) return chr_nomem();
+    named_insert(l, x);
+    return CHR_OK;
+}
+
 /* CHR_CORRUPT without a message: the caller knows where. */
 static chr_status read_edit(parse *p, slice payload)
 {
@@ -189,6 +209,15 @@ static chr_status read_edit(parse *p, slice payload)
             uint32_t at_level = read_varint32(&r);
             uint64_t file_no = read_varint(&r);
             if (r.failed || !remove_listed(p, at_level, file_no)) return CHR_CORRUPT;
+            break;
+        }
+        case TAG_KEEP:
+            if (!chr_ok(st = read_keep(&p->state->named, &r))) return st;
+            break;
+        case TAG_DROP: {
+            named_snapshot *x = named_find(&p->state->named, read_sized(&r));
+            if (r.failed || !x) return CHR_CORRUPT;
+            named_remove(&p->state->named, x);
             break;
         }
         default: return CHR_CORRUPT;
@@ -233,8 +262,12 @@ chr_status manifest_parse(const char *path, uint64_t no, slice contents, manifes
         log_line(LOG_WARN, "manifest", "the last edit was torn by a crash and never in force", "file=%s offset=%llu",
                  path, (unsigned long long)offset);
     for (size_t i = 0; i < p.n && chr_ok(st); i++) st = fn(arg, p.tables[i].level, &p.tables[i].info);
-    if (chr_ok(st)) *state = found;
+    if (chr_ok(st)) {
+        *state = found;
+        found.named = (named_list){ 0 };
+    }
 out:
+    named_free(&found.named);
     for (size_t i = 0; i < p.n; i++) table_info_free(&p.tables[i].info);
     free(p.tables);
     return st;

@@ -13,10 +13,11 @@ typedef struct manifest manifest;
 
 /* Numbers that recovery starts from. */
 typedef struct manifest_state {
-    uint64_t manifest_no;
-    uint64_t next_file_no; /* above every number that the manifest names */
-    uint64_t log_no;
-    uint64_t flushed_seq;
+    uint64_t   manifest_no;
+    uint64_t   next_file_no; /* above every number that the manifest names */
+    uint64_t   log_no;
+    uint64_t   flushed_seq;
+    named_list named; /* whoever reads it frees it */
 } manifest_state;
 
 /* Called for each table of the final version, after all edits were read. */
@@ -29,7 +30,7 @@ chr_status manifest_parse(const char *path, uint64_t no, slice contents, manifes
 
 /* A new manifest that begins with the whole of `v`, put in force by CURRENT. */
 chr_status manifest_create(env *e, const char *dir, uint64_t no, const version *v, uint64_t log_no,
-                           uint64_t flushed_seq, manifest **out);
+                           uint64_t flushed_seq, const named_list *named, manifest **out);
 chr_status manifest_append(manifest *m, const version_edit *edit); /* returns once durable */
 uint64_t   manifest_bytes(const manifest *m);
 uint64_t   manifest_no(const manifest *m);

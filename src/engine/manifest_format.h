@@ -13,7 +13,7 @@ enum {
 };
 
 /* On disk: do not renumber. */
-typedef enum edit_tag { TAG_LOG = 1, TAG_ADD = 2, TAG_REMOVE = 3 } edit_tag;
+typedef enum edit_tag { TAG_LOG = 1, TAG_ADD = 2, TAG_REMOVE = 3, TAG_KEEP = 4, TAG_DROP = 5 } edit_tag;
 
 static inline void manifest_header_encode(uint8_t *to, uint64_t no)
 {

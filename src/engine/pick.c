@@ -11,6 +11,7 @@ enum {
     LEVEL0_TRIGGER = 4, /* tables in level 0 that are worth a compaction */
     FANOUT = 10,
     LAST = LEVELS - 1,
+    FORGOTTEN_PART = 10, /* of a table: one in so many bytes is worth building it anew */
 };
 
 uint32_t base_level(const db *d, const version *v)
@@ -170,9 +171,42 @@ bool pick_compaction(db *d, version *v, compaction *c, chr_status *st)
     return false;
 }
 
+bool compaction_in_place(compaction *c, version *v, uint32_t at_level, size_t first, size_t n)
+{
+    version_take(v);
+    *c = (compaction){ .base = v, .level = at_level, .target = at_level };
+    bool good = true;
+    for (size_t i = 0; i < n && good; i++) good = add_input(c, 0, v->levels[at_level].tables[first + i], at_level);
+    if (!good) compaction_free(c);
+    return good;
+}
+
+/* What it has only for snapshots that are gone. */
+static uint64_t forgotten_bytes(const db *d, const table_info *t)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < t->n_kept; i++)
+        if (!db_snapshot_is_live(d, t->kept[i].snapshot)) bytes += t->kept[i].bytes;
+    return bytes;
+}
+
+/* In level 0 it goes when it sinks. */
+bool pick_forgotten(db *d, version *v, compaction *c, chr_status *st)
+{
+    for (uint32_t i = 1; i < LEVELS; i++)
+        for (size_t k = 0; k < v->levels[i].count; k++) {
+            const table_info *t = table_ref_info(v->levels[i].tables[k]);
+            uint64_t          whole = t->raw_bytes + table_blob_bytes(t);
+            if (t->n_kept == 0 || forgotten_bytes(d, t) <= whole / FORGOTTEN_PART) continue;
+            if (compaction_in_place(c, v, i, k, 1)) return true;
+            *st = chr_nomem();
+            return false;
+        }
+    return false;
+}
+
 bool pick_manual(db *d, version *v, slice start, slice end, compaction *c, chr_status *st)
 {
-    (void)d;
     key_range r = { 0 };
     version_take(v);
     *c = (compaction){ .base = v, .level = 0, .target = LAST };
@@ -198,7 +232,7 @@ bool pick_manual(db *d, version *v, slice start, slice end, compaction *c, chr_s
             if (!overlaps(&r, t)) continue;
             good = add_input(c, i == LAST ? 1 : 0, v->levels[i].tables[k], i);
             above = above || i < LAST;
-            garbage = garbage || t->deletes || t->range_deletes;
+            garbage = garbage || t->deletes || t->range_deletes || forgotten_bytes(d, t);
         }
     if (good && (above || garbage)) return true;
     compaction_free(c);

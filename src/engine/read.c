@@ -108,17 +108,33 @@ chr_status db_get(db *d, const db_snapshot *snapshot, slice key, db_visit_fn *vi
 
 uint64_t db_last_seq(const db *d) { return atomic_load_explicit(&d->last_seq, memory_order_acquire); }
 
+static void enter(db *d, db_snapshot *s)
+{
+    db_snapshot *after = d->snapshots.prev;
+    while (after != &d->snapshots && after->seq > s->seq) after = after->prev;
+    s->prev = after;
+    s->next = after->next;
+    s->prev->next = s->next->prev = s;
+}
+
 chr_status db_snapshot_new(db *d, db_snapshot **out)
 {
     db_snapshot *s = malloc(sizeof *s);
     if (!s) return chr_nomem();
     pthread_mutex_lock(&d->mu);
-    s->seq = db_visible_seq(d);
-    s->next = &d->snapshots;
-    s->prev = d->snapshots.prev;
-    s->prev->next = s;
-    d->snapshots.prev = s;
+    *s = (db_snapshot){ .seq = db_visible_seq(d) };
+    enter(d, s);
     pthread_mutex_unlock(&d->mu);
+    *out = s;
+    return CHR_OK;
+}
+
+chr_status db_snapshot_pin(db *d, uint64_t seq, db_snapshot **out)
+{
+    db_snapshot *s = malloc(sizeof *s);
+    if (!s) return chr_nomem();
+    *s = (db_snapshot){ .seq = seq, .named = true };
+    enter(d, s);
     *out = s;
     return CHR_OK;
 }
@@ -129,11 +145,19 @@ void db_snapshot_free(db *d, db_snapshot *s)
     pthread_mutex_lock(&d->mu);
     s->prev->next = s->next;
     s->next->prev = s->prev;
+    if (s->named) pthread_cond_broadcast(&d->work); /* what only this one showed can go */
     pthread_mutex_unlock(&d->mu);
     free(s);
 }
 
 uint64_t db_snapshot_seq(const db_snapshot *s) { return s->seq; }
+
+bool db_snapshot_is_live(const db *d, uint64_t seq)
+{
+    const db_snapshot *s = d->snapshots.prev;
+    while (s != &d->snapshots && s->seq > seq) s = s->prev;
+    return s != &d->snapshots && s->seq == seq;
+}
 
 size_t db_snapshot_seqs(db *d, uint64_t **seqs)
 {

@@ -33,6 +33,7 @@ typedef struct repair {
     cache        *cache; /* for big values */
     blob_file    *blob;  /* the old one that was needed last, or NULL */
     uint64_t      max_seq;
+    named_list    named;
     db_report_fn *report;
     void         *arg;
 } repair;
@@ -170,6 +171,7 @@ static chr_status choose_files(repair *r)
     named          found = { 0 };
     chr_status     st = manifest_read(r->env, r->dir, &state, note_named, &found);
     if (chr_ok(st)) {
+        r->named = state.named;
         free(r->files.tables);
         r->files.tables = found.tables;
         r->files.n_tables = found.n;
@@ -180,7 +182,11 @@ static chr_status choose_files(repair *r)
         return CHR_OK;
     }
     free(found.tables);
-    return unless_damage(r, st);
+    st = unless_damage(r, st);
+    if (!chr_ok(st)) return st;
+    (void)chr_fail(CHR_CORRUPT, "named snapshots, if there were any, are lost with the manifest");
+    say_lost(r);
+    return CHR_OK;
 }
 
 /* ---- the new store ---- */
@@ -217,7 +223,8 @@ static chr_status make_new(repair *r)
     chr_status st = env_list(r->env, r->new_dir.text, remove_new, r); /* of a repair that was interrupted */
     if (st == CHR_NOT_FOUND) st = CHR_OK;
     if (!chr_ok(st) || !chr_ok(st = open_new(r))) return st;
-    st = (r->m = memtable_new()) ? take_all(r) : chr_nomem();
+    st = db_adopt_snapshots(r->made, &r->named, true);
+    if (chr_ok(st)) st = (r->m = memtable_new()) ? take_all(r) : chr_nomem();
     if (chr_ok(st)) st = spill(r);
     memtable_free(r->m);
     if (!chr_ok(st = close_new(r, st)) || !chr_ok(st = open_new(r))) return st;
@@ -307,5 +314,6 @@ chr_status db_repair(env *e, const char *dir, db_report_fn *report, void *arg)
     if (r.cache) cache_free(r.cache);
     env_unlock_file(e, lock);
     store_files_free(&r.files);
+    named_free(&r.named);
     return st;
 }

@@ -45,6 +45,18 @@ void db_get_stats(db *d, chr_stats *s)
     view_drop(v);
 }
 
+uint64_t db_live_bytes(db *d)
+{
+    uint64_t bytes = 0;
+    epoch_enter(d->epoch);
+    const view *v = db_view_now(d);
+    for (size_t i = 0; i < v->n_mem; i++) bytes += memtable_bytes(v->mem[i]->mem);
+    for (uint32_t i = 0; i < LEVELS; i++) bytes += v->version->levels[i].bytes;
+    bytes += v->version->blob_live;
+    epoch_exit(d->epoch);
+    return bytes;
+}
+
 static bool put_stats(db *d, buf *text)
 {
     chr_stats s;

@@ -23,6 +23,12 @@ typedef struct table_blob {
     uint64_t file_no, values, bytes; /* bytes: that the values take there */
 } table_blob;
 
+/* What a table has only because a snapshot showed it when it was built. */
+typedef struct table_kept {
+    uint64_t snapshot; /* its seq: the newest one that shows these entries */
+    uint64_t bytes;    /* of keys and values, in blob files too */
+} table_kept;
+
 /* What a finished table says of itself; stored in it and in the manifest. Key buffers belong to the holder. */
 typedef struct table_info {
     uint64_t file_no;
@@ -39,6 +45,9 @@ typedef struct table_info {
     /* Ascending by file number. The manifest does not have it: the table does. */
     table_blob *blobs;
     size_t      n_blobs;
+    /* Ascending by snapshot; not in the manifest, too. */
+    table_kept *kept;
+    size_t      n_kept;
 } table_info;
 void table_info_free(table_info *info);
 
@@ -48,6 +57,8 @@ chr_status table_builder_new(env_file *file, uint64_t file_no, const table_optio
 chr_status table_builder_add(table_builder *b, slice key, uint64_t trailer, slice value);
 /* At any time before finish, in any order. */
 chr_status table_builder_add_range(table_builder *b, range_tombstone tombstone);
+/* Of what was added last: it is kept for a snapshot only. */
+chr_status table_builder_kept(table_builder *b, uint64_t snapshot, uint64_t bytes);
 uint64_t   table_builder_bytes(const table_builder *b); /* written so far, roughly what the file will have */
 uint64_t   table_builder_entries(const table_builder *b);
 /* Writes filter, range tombstones, properties, index and footer. `info` is filled; the caller frees its buffers. */

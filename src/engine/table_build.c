@@ -179,6 +179,25 @@ chr_status table_builder_add(table_builder *b, slice key, uint64_t trailer, slic
     return block_builder_bytes(&b->block) < b->options.block_bytes ? CHR_OK : finish_block(b);
 }
 
+chr_status table_builder_kept(table_builder *b, uint64_t snapshot, uint64_t bytes)
+{
+    if (failed(b)) return again(b);
+    table_info *info = &b->info;
+    size_t      i = info->n_kept;
+    while (i > 0 && info->kept[i - 1].snapshot > snapshot) i--;
+    if (i > 0 && info->kept[i - 1].snapshot == snapshot) {
+        info->kept[i - 1].bytes += bytes;
+        return CHR_OK;
+    }
+    table_kept *more = realloc(info->kept, (info->n_kept + 1) * sizeof *more);
+    if (!more) return out_of_memory(b);
+    info->kept = more;
+    memmove(more + i + 1, more + i, (info->n_kept - i) * sizeof *more);
+    more[i] = (table_kept){ snapshot, bytes };
+    info->n_kept++;
+    return CHR_OK;
+}
+
 chr_status table_builder_add_range(table_builder *b, range_tombstone tombstone)
 {
     if (failed(b)) return again(b);
@@ -213,12 +232,24 @@ static bool settle_bounds(table_builder *b)
 
 static bool put_blobs(const table_info *info, buf *out)
 {
-    if (!info->n_blobs) return true;
     bool fits = buf_append_varint(out, info->n_blobs);
     for (size_t i = 0; i < info->n_blobs && fits; i++)
         fits = buf_append_varint(out, info->blobs[i].file_no) && buf_append_varint(out, info->blobs[i].values) &&
                buf_append_varint(out, info->blobs[i].bytes);
     return fits;
+}
+
+static bool put_kept(const table_info *info, buf *out)
+{
+    bool fits = buf_append_varint(out, info->n_kept);
+    for (size_t i = 0; i < info->n_kept && fits; i++)
+        fits = buf_append_varint(out, info->kept[i].snapshot) && buf_append_varint(out, info->kept[i].bytes);
+    return fits;
+}
+
+static uint32_t format_of(const table_info *info)
+{
+    return info->n_kept ? TABLE_FORMAT_KEPT : info->n_blobs ? TABLE_FORMAT_BLOBS : TABLE_FORMAT;
 }
 
 static bool put_properties(const table_builder *b, buf *out)
@@ -228,7 +259,8 @@ static bool put_properties(const table_builder *b, buf *out)
            buf_append_varint(out, i->range_deletes) && buf_append_varint(out, i->min_seq) &&
            buf_append_varint(out, i->max_seq) && buf_append_varint(out, i->raw_bytes) &&
            buf_append_sized(out, buf_slice(&i->smallest)) && buf_append_sized(out, buf_slice(&i->largest)) &&
-           buf_append_byte(out, i->largest_exclusive) && put_blobs(i, out);
+           buf_append_byte(out, i->largest_exclusive) && (format_of(i) < TABLE_FORMAT_BLOBS || put_blobs(i, out)) &&
+           (format_of(i) < TABLE_FORMAT_KEPT || put_kept(i, out));
 }
 
 static bool put_index(const table_builder *b, buf *out)
@@ -275,7 +307,7 @@ chr_status table_builder_finish(table_builder *b, table_info *info)
     }
     uint64_t at = b->written + b->out.len;
     put_u64(footer + FOOTER_FILE_NO, b->info.file_no);
-    put_u32(footer + FOOTER_FORMAT, b->info.n_blobs ? TABLE_FORMAT_BLOBS : TABLE_FORMAT);
+    put_u32(footer + FOOTER_FORMAT, format_of(&b->info));
     put_u32(footer + FOOTER_CHECKSUM, checksum32(chr_bytes(footer, FOOTER_CHECKSUM), table_seed(b->info.file_no, at)));
     put_u64(footer + FOOTER_MAGIC, TABLE_MAGIC);
     if (!buf_append(&b->out, footer, sizeof footer)) return out_of_memory(b);

@@ -9,6 +9,7 @@
 enum {
     TABLE_FORMAT = 1,
     TABLE_FORMAT_BLOBS = 2, /* it refers to blob files, and its properties tell to which */
+    TABLE_FORMAT_KEPT = 3,  /* it also tells what it has for snapshots only */
     TABLE_FOOTER_BYTES = 64,
     TABLE_TRAILER_BYTES = 5, /* behind each block and section: u8 codec, u32 checksum */
 };

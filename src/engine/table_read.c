@@ -17,6 +17,7 @@ void table_info_free(table_info *info)
     chr_buf_free(&info->smallest);
     chr_buf_free(&info->largest);
     free(info->blobs);
+    free(info->kept);
 }
 
 /* ---- bytes ---- */
@@ -116,7 +117,8 @@ static chr_status read_blobs(reader *r, table_info *i)
 {
     enum { BYTES_MIN = 3 };
     uint64_t n = read_varint(r);
-    if (n == 0 || n > reader_left(r) / BYTES_MIN) return CHR_CORRUPT;
+    if (n > reader_left(r) / BYTES_MIN) return CHR_CORRUPT;
+    if (n == 0) return CHR_OK;
     if (!(i->blobs = malloc((size_t)n * sizeof *i->blobs))) return chr_nomem();
     for (uint64_t last = 0; i->n_blobs < n; i->n_blobs++) {
         table_blob b = { .file_no = read_varint(r) };
@@ -126,6 +128,22 @@ static chr_status read_blobs(reader *r, table_info *i)
             return CHR_CORRUPT;
         i->blobs[i->n_blobs] = b;
         last = b.file_no;
+    }
+    return CHR_OK;
+}
+
+static chr_status read_kept(reader *r, table_info *i)
+{
+    enum { BYTES_MIN = 2 };
+    uint64_t n = read_varint(r);
+    if (n == 0 || n > reader_left(r) / BYTES_MIN) return CHR_CORRUPT;
+    if (!(i->kept = malloc((size_t)n * sizeof *i->kept))) return chr_nomem();
+    for (uint64_t last = 0; i->n_kept < n; i->n_kept++) {
+        table_kept k = { .snapshot = read_varint(r) };
+        k.bytes = read_varint(r);
+        if (r->failed || k.snapshot <= last || k.snapshot > SEQ_MAX || k.bytes > INT64_MAX / n) return CHR_CORRUPT;
+        i->kept[i->n_kept] = k;
+        last = k.snapshot;
     }
     return CHR_OK;
 }
@@ -148,7 +166,9 @@ chr_status table_load_properties(table *t, const table_sections *x)
     uint8_t exclusive = read_u8(&r);
     int     order = slice_compare(smallest, largest);
     i->largest_exclusive = exclusive == 1;
-    if (!r.failed && t->format == TABLE_FORMAT_BLOBS) st = read_blobs(&r, i);
+    if (!r.failed && t->format >= TABLE_FORMAT_BLOBS) st = read_blobs(&r, i);
+    if (!r.failed && chr_ok(st) && t->format == TABLE_FORMAT_BLOBS && i->n_blobs == 0) st = CHR_CORRUPT;
+    if (!r.failed && chr_ok(st) && t->format == TABLE_FORMAT_KEPT) st = read_kept(&r, i);
     if (st == CHR_NO_MEMORY) goto out;
     if (!chr_ok(st) || r.failed || reader_left(&r) || i->deletes > i->entries || i->min_seq > i->max_seq ||
         i->max_seq > SEQ_MAX || smallest.len > ENGINE_KEY_MAX || largest.len > ENGINE_KEY_MAX || exclusive > 1 ||
@@ -222,9 +242,9 @@ static chr_status read_footer(table *t, uint8_t footer[TABLE_FOOTER_BYTES])
     if (get_u32(footer + FOOTER_CHECKSUM) != checksum32(chr_bytes(footer, FOOTER_CHECKSUM), table_seed(file_no, at)))
         return corrupt(t, at, "the checksum of the footer is wrong");
     t->format = get_u32(footer + FOOTER_FORMAT);
-    if (t->format != TABLE_FORMAT && t->format != TABLE_FORMAT_BLOBS)
+    if (t->format < TABLE_FORMAT || t->format > TABLE_FORMAT_KEPT)
         return chr_corrupt(t->file->path, at, "the table has format %" PRIu32 "; this program reads formats %d to %d",
-                           t->format, TABLE_FORMAT, TABLE_FORMAT_BLOBS);
+                           t->format, TABLE_FORMAT, TABLE_FORMAT_KEPT);
     if (file_no != t->file_no)
         return chr_corrupt(t->file->path, at, "this is table %" PRIu64 ", not %" PRIu64, file_no, t->file_no);
     return CHR_OK;

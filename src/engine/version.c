@@ -345,6 +345,7 @@ void mem_ref_drop(mem_ref *m)
 {
     if (!m || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1) return;
     memtable_free(m->mem);
+    free(m->logged);
     free(m);
 }
 

@@ -15,6 +15,7 @@
 
 #include "engine/blob.h"
 #include "engine/memtable.h"
+#include "engine/named.h"
 #include "engine/table.h"
 
 #include <stdatomic.h>
@@ -70,11 +71,12 @@ typedef struct version_edit {
         uint32_t level;
         uint64_t file_no;
     } * removes;
-    size_t      n_removes, cap_removes;
-    blob_file **blobs; /* new ones; borrowed, too. Those to which no table refers any more go by themselves */
-    size_t      n_blobs, cap_blobs;
-    uint64_t    log_no;      /* 0: unchanged; else the oldest segment still needed */
-    uint64_t    flushed_seq; /* with log_no: everything up to here is in tables */
+    size_t                n_removes, cap_removes;
+    blob_file           **blobs; /* new ones; borrowed, too. Those to which no table refers any more go by themselves */
+    size_t                n_blobs, cap_blobs;
+    uint64_t              log_no;      /* 0: unchanged; else the oldest segment still needed */
+    uint64_t              flushed_seq; /* with log_no: everything up to here is in tables */
+    const named_snapshot *keep, *drop; /* of the manifest only; NULL: none */
 } version_edit;
 bool edit_add_table(version_edit *e, uint32_t level, table_ref *table);
 bool edit_remove_table(version_edit *e, uint32_t level, uint64_t file_no);
@@ -95,13 +97,25 @@ size_t level_find(const level *l, slice key);
 /* Whether a table holds (or could hold) keys in [smallest, largest]; NULL data: no bound. `largest_exclusive` as in table_info. */
 bool table_overlaps(const table_info *t, slice smallest, slice largest, bool largest_exclusive);
 
+/* Where in the log segment a big value lies. */
+typedef struct logged_value {
+    uint64_t seq, offset;
+} logged_value;
+
 typedef struct mem_ref {
     atomic_uint refs;
     memtable   *mem;
-    uint64_t    log_no;   /* first log segment with its writes */
+    uint64_t    log_no;   /* the log segment with its writes */
     uint64_t    last_seq; /* newest write in it; set when it becomes immutable */
+    /* For blob_keep.c; the writer fills them, and who has waited for it to become immutable reads them. */
+    logged_value *logged; /* ascending by seq; not all need be there */
+    size_t        n_logged, cap_logged;
+    uint64_t      logged_bytes;
+    uint64_t      log_end; /* of the segment, its seal included; 0: it has none */
 } mem_ref;
 mem_ref *mem_ref_new(uint64_t log_no);
+void     mem_note_logged(mem_ref *m, uint64_t seq, uint64_t offset, size_t len); /* writer only */
+bool     mem_logged_at(const mem_ref *m, uint64_t seq, uint64_t *offset);
 void     mem_ref_drop(mem_ref *m);
 
 typedef struct view {

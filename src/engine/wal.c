@@ -20,6 +20,7 @@
 enum {
     STEP_MIN = 256 * 1024,      /* bytes by which a segment that was not recycled is extended: doubling, */
     STEP_MAX = 4 * 1024 * 1024, /* between these */
+    BIG_PAYLOAD = 64 * 1024,
     SEAL_ROOM = WAL_RECORD_BYTES + WAL_ALIGN,
     GATHER_NS_MAX = 1000 * 1000,
     PENDING_MAX = 4 * 1024 * 1024,
@@ -124,9 +125,10 @@ static void segment_free(segment *s)
     free(s);
 }
 
-static chr_status extend(const wal *w, const segment *s, uint64_t to)
+/* Zeroes written in advance are for the sake of syncs that come often; behind something big they would only cost. */
+static chr_status extend(const wal *w, const segment *s, uint64_t to, size_t payload)
 {
-    return w->often ? env_reserve(s->file, to) : env_allocate(s->file, to);
+    return w->often || payload >= BIG_PAYLOAD ? env_reserve(s->file, to) : env_allocate(s->file, to);
 }
 
 /* Header and name are durable before the first record: a segment without an intact header is damage, never a
@@ -154,7 +156,7 @@ static chr_status segment_create(wal *w, uint64_t no, uint64_t prev_no, segment 
     s->end = s->pending_at = WAL_HEADER_BYTES;
     wal_header_encode(page, &(wal_header){ no, prev_no, s->incarnation });
     if (!chr_ok(st = env_pwrite(s->file, page, WAL_HEADER_BYTES, 0))) goto remove;
-    if (!spare && !chr_ok(st = extend(w, s, STEP_MIN))) goto remove;
+    if (!spare && !chr_ok(st = extend(w, s, STEP_MIN, 0))) goto remove;
     if (!chr_ok(st = env_size(s->file, &s->allocated))) goto remove;
     if (!chr_ok(st = env_sync(s->file))) goto remove;
     if (!chr_ok(st = env_rename(w->env, from.text, to.text))) goto remove;
@@ -195,12 +197,12 @@ chr_status wal_prepare(wal *w, _Atomic(uint64_t) *next_no)
 }
 
 /* Bounded by doubling, so that a small store stays small and a busy one does not stop often. */
-static chr_status segment_grow(const wal *w, segment *s, uint64_t need)
+static chr_status segment_grow(const wal *w, segment *s, uint64_t need, size_t payload)
 {
     uint64_t step = s->allocated < STEP_MIN ? STEP_MIN : s->allocated > STEP_MAX ? STEP_MAX : s->allocated;
     uint64_t to = s->allocated + step;
     if (to < need) to = need + STEP_MIN;
-    chr_status st = extend(w, s, to);
+    chr_status st = extend(w, s, to, payload);
     if (chr_ok(st)) s->allocated = to;
     return st;
 }
@@ -288,7 +290,7 @@ chr_status wal_close(wal *w)
 
 /* ---- append, write, sync ---- */
 
-chr_status wal_append(wal *w, uint64_t first_seq, uint32_t count, slice payload)
+chr_status wal_append(wal *w, uint64_t first_seq, uint32_t count, slice payload, uint64_t *at)
 {
     chr_status st = wal_failure(w);
     if (!chr_ok(st)) return st;
@@ -297,7 +299,7 @@ chr_status wal_append(wal *w, uint64_t first_seq, uint32_t count, slice payload)
     segment *s = w->tail; /* only this thread changes tail */
     uint64_t need = s->end + wal_record_size(payload.len) + SEAL_ROOM;
     if (need > s->allocated) {
-        st = segment_grow(w, s, need);
+        st = segment_grow(w, s, need, payload.len);
         if (st == CHR_NO_SPACE) return st;
         if (!chr_ok(st)) return wal_fail(w, st);
     }
@@ -307,6 +309,7 @@ chr_status wal_append(wal *w, uint64_t first_seq, uint32_t count, slice payload)
                      .type = WAL_BATCH,
                      .payload = payload };
     pthread_mutex_lock(&w->buf_mu);
+    *at = s->end + WAL_RECORD_BYTES;
     bool done = segment_put(w, s, &r);
     if (done) {
         s->last_seq = first_seq + count - 1;
@@ -316,7 +319,7 @@ chr_status wal_append(wal *w, uint64_t first_seq, uint32_t count, slice payload)
     return done ? CHR_OK : chr_nomem();
 }
 
-void wal_rotate(wal *w)
+uint64_t wal_rotate(wal *w)
 {
     assert(wal_prepared(w));
     segment *next = w->prepared;
@@ -328,7 +331,7 @@ void wal_rotate(wal *w)
                         .type = WAL_SEAL,
                         .payload = chr_bytes(next_no, sizeof next_no) };
     /* Without memory the segment stays without a seal: recovery does without, it only checks less. */
-    (void)segment_put(w, w->tail, &seal);
+    uint64_t end = segment_put(w, w->tail, &seal) ? w->tail->end : 0;
     w->tail->sealed = true;
     next->last_seq = w->tail->last_seq;
     w->tail->next = next;
@@ -337,6 +340,7 @@ void wal_rotate(wal *w)
     w->prepared = NULL;
     atomic_store_explicit(&w->has_prepared, false, memory_order_release);
     pthread_mutex_unlock(&w->buf_mu);
+    return end;
 }
 
 /* write_mu held. Writes everything that is pending, oldest segment first. */
@@ -504,6 +508,15 @@ chr_status wal_sync(wal *w, uint64_t seq)
 }
 
 /* ---- recycling ---- */
+
+void wal_forget(wal *w, uint64_t no)
+{
+    pthread_mutex_lock(&w->files_mu);
+    size_t i = 0;
+    while (i < w->n_closed && w->closed[i] != no) i++;
+    if (i < w->n_closed) w->closed[i] = w->closed[--w->n_closed];
+    pthread_mutex_unlock(&w->files_mu);
+}
 
 void wal_release(wal *w, uint64_t no)
 {

@@ -30,9 +30,9 @@ chr_status wal_new(env *e, const char *dir, uint64_t no, uint64_t prev_no, uint6
 /* Writes a seal, syncs and closes, unless the log has failed. Frees in any case. */
 chr_status wal_close(wal *w);
 
-/* Appends a batch whose first write has `first_seq` == appended + 1. CHR_NO_SPACE: no room could be made on disk,
- * nothing was appended, try again later. */
-chr_status wal_append(wal *w, uint64_t first_seq, uint32_t count, slice payload);
+/* Appends a batch whose first write has `first_seq` == appended + 1; *at is where in its segment the payload will be. CHR_NO_SPACE:
+ * no room could be made on disk, nothing was appended, try again later. */
+chr_status wal_append(wal *w, uint64_t first_seq, uint32_t count, slice payload, uint64_t *at);
 chr_status wal_write(wal *w, uint64_t seq); /* returns once written >= seq */
 chr_status wal_sync(wal *w, uint64_t seq);  /* returns once synced >= seq */
 bool       wal_behind(const wal *w); /* so much is appended and not written that whoever appends should write first */
@@ -46,11 +46,13 @@ chr_status wal_fail(wal *w, chr_status st);
  * *next_no at a moment when no other segment can come in between, so that numbers rise along the chain. */
 chr_status wal_prepare(wal *w, _Atomic(uint64_t) *next_no);
 bool       wal_prepared(const wal *w);
-/* Seals the current segment and goes on in the prepared one. */
-void     wal_rotate(wal *w);
+/* Seals the current segment and goes on in the prepared one. Where the sealed one ends; 0: there was no memory for a seal. */
+uint64_t wal_rotate(wal *w);
 uint64_t wal_segment_no(const wal *w);
 /* Segments below `no` are not needed any more: keeps one for recycling, removes the others. */
 void wal_release(wal *w, uint64_t no);
+/* The segment, which was sealed before the last wal_sync of everything, belongs to the caller now: it is neither recycled nor removed. */
+void wal_forget(wal *w, uint64_t no);
 
 typedef struct wal_stats {
     uint64_t bytes, writes, syncs, sync_ns;

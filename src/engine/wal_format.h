@@ -46,17 +46,18 @@ static inline void wal_record_encode(uint8_t *to, const wal_record *r, uint64_t 
     put_u32(to, checksum32(chr_bytes(to + 4, size - 4), incarnation + offset));
 }
 
-/* False: there is no intact record at `offset`. `min_seq` spares computing checksums of what is too old to count. */
-static inline bool wal_record_decode(slice segment, uint64_t offset, uint64_t incarnation, uint64_t min_seq,
-                                     wal_record *r)
+/* `bytes` are those of a segment from `offset` on. False: there is no intact record. `min_seq` spares computing checksums
+ * of what is too old to count. */
+static inline bool wal_record_decode_at(slice bytes, uint64_t offset, uint64_t incarnation, uint64_t min_seq,
+                                        wal_record *r)
 {
-    if (offset > segment.len || segment.len - offset < WAL_RECORD_BYTES) return false;
-    const char *at = segment.data + offset;
+    if (bytes.len < WAL_RECORD_BYTES) return false;
+    const char *at = bytes.data;
     uint32_t    len = get_u32(at + 4);
     uint32_t    type = get_u32(at + 28);
     size_t      size = wal_record_size(len);
     if (type != WAL_BATCH && type != WAL_SEAL) return false;
-    if (size > segment.len - offset || get_u64(at + 8) < min_seq) return false;
+    if (size > bytes.len || get_u64(at + 8) < min_seq) return false;
     if (get_u32(at) != checksum32(chr_bytes(at + 4, size - 4), incarnation + offset)) return false;
     *r = (wal_record){ .first_seq = get_u64(at + 8),
                        .synced_seq = get_u64(at + 16),
@@ -64,6 +65,13 @@ static inline bool wal_record_decode(slice segment, uint64_t offset, uint64_t in
                        .type = (uint8_t)type,
                        .payload = chr_bytes(at + WAL_RECORD_BYTES, len) };
     return true;
+}
+
+/* The same in a whole segment. */
+static inline bool wal_record_decode(slice segment, uint64_t offset, uint64_t incarnation, uint64_t min_seq,
+                                     wal_record *r)
+{
+    return offset <= segment.len && wal_record_decode_at(slice_from(segment, offset), offset, incarnation, min_seq, r);
 }
 
 static inline void wal_header_encode(uint8_t *page, const wal_header *h)

@@ -37,8 +37,9 @@ uint64_t db_ack_seq(const db *d) { return d->read_only ? UINT64_MAX : horizon(d)
 
 chr_status db_failure(const db *d) { return d->read_only ? CHR_OK : wal_failure(d->wal); }
 
-static chr_status read_only_failure(const db *d)
+chr_status db_refusal(const db *d)
 {
+    if (d->read_only) return chr_fail(CHR_READ_ONLY, "the store was opened read-only");
     chr_status st = db_failure(d);
     return chr_ok(st) ? CHR_OK : chr_fail(CHR_READ_ONLY, "the store is read-only since a failure: %s", chr_message());
 }
@@ -221,7 +222,7 @@ chr_status db_switch_memtable(db *d)
     mem[0] = fresh;
     for (size_t i = 0; i < old->n_mem; i++) mem[i + 1] = old->mem[i];
     old->mem[0]->last_seq = d->last_seq;
-    wal_rotate(d->wal);
+    old->mem[0]->log_end = wal_rotate(d->wal);
     fresh->log_no = wal_segment_no(d->wal);
     view_fill(next, mem, old->n_mem + 1, old->version);
     db_swap_view(d, next);
@@ -237,7 +238,7 @@ static chr_status make_room(db *d)
 {
     bool go_on = false; /* in spite of the pressure */
     for (;;) {
-        chr_status st = read_only_failure(d);
+        chr_status st = db_refusal(d);
         if (!chr_ok(st)) return st;
         /* write_mu keeps the active memtable where it is; the view around it may be replaced by flush and compaction,
          * so look at it inside the epoch. */
@@ -275,16 +276,20 @@ static chr_status make_room(db *d)
 }
 
 /* The log has the batch already: what cannot be inserted now cannot be taken back, so the store must not go on. */
-static chr_status insert_all(db *d, const batch *b, uint64_t first_seq)
+static chr_status insert_all(db *d, const batch *b, uint64_t first_seq, uint64_t log_at)
 {
-    memtable  *mem = db_view_now(d)->mem[0]->mem;
+    mem_ref   *m = db_view_now(d)->mem[0];
+    size_t     big = d->options.chr.blob_bytes;
     reader     r = reader_of(buf_slice(&b->payload));
     entry      write;
     chr_status st;
     uint64_t   seq = first_seq;
     while (batch_next(&r, &write, &st)) {
-        st = memtable_insert(mem, write.key, trailer_of(seq++, trailer_kind(write.trailer)), write.value);
+        st = memtable_insert(m->mem, write.key, trailer_of(seq, trailer_kind(write.trailer)), write.value);
         if (!chr_ok(st)) return st;
+        if (big && write.value.len >= big)
+            mem_note_logged(m, seq, log_at + (uint64_t)(write.value.data - b->payload.data), write.value.len);
+        seq++;
     }
     return st;
 }
@@ -297,17 +302,17 @@ chr_status db_apply(db *d, const batch *b, uint64_t *seq)
     pay(d, b->payload.len);
 
     pthread_mutex_lock(&d->write_mu);
-    uint64_t   first = d->last_seq + 1, last = d->last_seq + b->count;
+    uint64_t   first = d->last_seq + 1, last = d->last_seq + b->count, log_at = 0;
     chr_status st = make_room(d);
     if (chr_ok(st)) {
         first = d->last_seq + 1; /* make_room may have let others in */
         last = d->last_seq + b->count;
         if (last > SEQ_MAX) st = chr_fail(CHR_READ_ONLY, "the store has used up its sequence numbers");
     }
-    if (chr_ok(st)) st = wal_append(d->wal, first, b->count, buf_slice(&b->payload));
+    if (chr_ok(st)) st = wal_append(d->wal, first, b->count, buf_slice(&b->payload), &log_at);
     if (chr_ok(st)) {
         epoch_enter(d->epoch);
-        st = insert_all(d, b, first);
+        st = insert_all(d, b, first, log_at);
         epoch_exit(d->epoch);
         if (!chr_ok(st)) st = wal_fail(d->wal, st);
     }

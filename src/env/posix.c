@@ -23,6 +23,8 @@ enum {
         256 * 1024, /* of a file that is written by way of memory; locked, and of that a process may have little */
     WINDOW_STEP = 64 * 1024,
     PUT_MAX = 16 * 1024, /* what is longer costs no more with pwrite */
+    /* At once: for more, the kernel takes its pages in blocks so big that they are seldom ones used a moment ago. */
+    WRITE_MAX = 64 * 1024,
 };
 
 typedef struct posix_file {
@@ -74,7 +76,9 @@ static chr_status posix_pread(env_file *f, void *to, size_t len, uint64_t offset
 static chr_status posix_pwrite(env_file *f, const void *from, size_t len, uint64_t offset)
 {
     for (size_t done = 0; done < len;) {
-        ssize_t n = pwrite(fd_of(f), (const char *)from + done, len - done, (off_t)(offset + done));
+        size_t  left = len - done;
+        ssize_t n =
+            pwrite(fd_of(f), (const char *)from + done, left < WRITE_MAX ? left : WRITE_MAX, (off_t)(offset + done));
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return chr_errno(errno, "write", f->path);
         if (n == 0) return chr_errno(EIO, "write", f->path);

@@ -3,6 +3,7 @@
  * Compaction drops small ones when it meets them. One with chunks has to be deleted with them, by a transaction: for
  * those the registration has the expiry too, and a sweep goes through the registrations when the earliest has
  * come, a bounded step at a time, in threads that have just committed something. */
+#include "object/keys.h"
 #include "object/store_internal.h"
 
 enum { SWEEP_SCAN_MAX = 256, SWEEP_DELETES_MAX = 8, SWEEP_PAUSE_MS = 1000 };
@@ -24,17 +25,54 @@ void expire_note(store *s, uint64_t expire_ms)
     }
 }
 
-static void delete_if_expired(store *s, slice key)
+chr_status store_expire(store *s, slice key, uint64_t *expire_ms)
 {
-    txn *t = txn_begin(s, &key, 1);
-    if (!t) return;
-    record     rec;
+    record rec;
+    txn   *t = txn_begin(s, &key, 1);
+    *expire_ms = 0;
+    if (!t) return chr_nomem();
     chr_status st = txn_load(t, OBJECT_KEY, key, &t->raw, &rec);
-    if (chr_ok(st) && is_expired(s, &rec.meta)) st = txn_delete(t, OBJECT_KEY, key, NULL);
-    if (chr_ok(st))
-        txn_commit(t, NULL);
-    else
-        txn_abort(t);
+    bool       there = chr_ok(st), expired = there && is_expired(s, &rec.meta);
+    t->expires = expired;
+    if (there && !expired) *expire_ms = rec.meta.expire_ms;
+    if (expired) st = txn_delete(t, OBJECT_KEY, key, NULL);
+    if (expired && chr_ok(st)) return txn_commit(t, NULL);
+    txn_abort(t);
+    return st == CHR_NOT_FOUND ? CHR_OK : st;
+}
+
+static chr_status next_expiries(db_iter *it, size_t max, store_expiry_fn *fn, void *arg)
+{
+    chr_status st = CHR_OK;
+    for (size_t seen = 0; chr_ok(st) && seen < max && db_iter_valid(it); seen++) {
+        slice    value;
+        uint64_t expire_ms = 0;
+        bool     chunked;
+        if (key_is_internal(db_iter_key(it))) {
+            db_iter_seek(it, space_start(SPACE_END));
+            continue;
+        }
+        st = db_iter_value(it, &value);
+        if (chr_ok(st) && record_expiry(value, &expire_ms, &chunked) && expire_ms)
+            fn(arg, key_of_engine(db_iter_key(it)), expire_ms);
+        if (chr_ok(st)) db_iter_next(it);
+    }
+    return chr_ok(st) ? db_iter_status(it) : st;
+}
+
+chr_status store_expiries(store *s, buf *from, size_t max, store_expiry_fn *fn, void *arg, bool *done)
+{
+    db_iter   *it;
+    chr_status st = db_iter_new(s->d, NULL, buf_slice(from), chr_bytes(NULL, 0), &it);
+    *done = false;
+    if (!chr_ok(st)) return st;
+    db_iter_first(it);
+    st = next_expiries(it, max, fn, arg);
+    *done = chr_ok(st) && !db_iter_valid(it);
+    from->len = 0;
+    if (chr_ok(st) && !*done && !buf_set(from, db_iter_key(it))) st = chr_nomem();
+    db_iter_free(it);
+    return st;
 }
 
 /* One step with the lock held, from sweep_from on. *done: the end was reached. */
@@ -82,7 +120,8 @@ void expire_sweep_step(store *s)
     big_discard_again(s);
     chr_status st = step(s, now_ms, expired, &expired_count, &done);
     for (size_t i = 0; i < expired_count; i++) {
-        delete_if_expired(s, buf_slice(&expired[i]));
+        uint64_t expire_ms;
+        (void)store_expire(s, buf_slice(&expired[i]), &expire_ms); /* the next sweep tries again */
         chr_buf_free(&expired[i]);
     }
     if (!chr_ok(st))

@@ -17,34 +17,6 @@ struct chr_iter {
     bool       value_read;
 };
 
-/* ---- snapshots ---- */
-
-chr_status chr_snapshot_new(chr_store *s, chr_snapshot **out)
-{
-    store_snapshot *snapshot = malloc(sizeof *snapshot);
-    if (!snapshot) return chr_nomem();
-    snapshot->s = s;
-    atomic_init(&snapshot->users, 1);
-    chr_status st = db_snapshot_new(s->d, &snapshot->at);
-    if (chr_ok(st))
-        *out = snapshot;
-    else
-        free(snapshot);
-    return st;
-}
-
-void snapshot_release(store_snapshot *snapshot)
-{
-    if (atomic_fetch_sub_explicit(&snapshot->users, 1, memory_order_acq_rel) > 1) return;
-    db_snapshot_free(snapshot->s->d, snapshot->at);
-    free(snapshot);
-}
-
-void chr_snapshot_free(chr_snapshot *snapshot)
-{
-    if (snapshot) snapshot_release(snapshot);
-}
-
 /* ---- making and freeing ---- */
 
 static chr_status bounds(object_space space, slice lower, slice upper, engine_key *from, engine_key *to)
@@ -71,7 +43,7 @@ chr_status store_iter_new(store *s, const store_snapshot *snapshot, object_space
     if (!it) return chr_nomem();
     it->s = s;
     it->space = space;
-    it->now_ms = (uint64_t)store_now_ms(s);
+    it->now_ms = moment_of(s, snapshot);
     if (snapshot) {
         it->snapshot = (store_snapshot *)snapshot;
         atomic_fetch_add_explicit(&it->snapshot->users, 1, memory_order_relaxed);
@@ -91,6 +63,16 @@ release_snapshot:
     snapshot_release(it->snapshot);
 free_it:
     free(it);
+    return st;
+}
+
+chr_status store_iter_below(store *s, const store_snapshot *snapshot, object_space space, slice prefix,
+                            store_iter **out)
+{
+    buf        end = { 0 };
+    chr_status st = buf_set_prefix_end(&end, prefix) ? store_iter_new(s, snapshot, space, prefix, buf_slice(&end), out)
+                                                     : chr_nomem();
+    chr_buf_free(&end);
     return st;
 }
 

@@ -2,17 +2,18 @@
 #include "object/store_internal.h"
 
 typedef struct looked {
-    store          *s;
-    object_space    space;
-    chr_status      st;    /* of decoding, copying */
-    record          rec;   /* its slices are gone after the visit */
-    buf            *value; /* gets the whole value, or the list of extended attributes */
-    bool            xattrs;
-    uint64_t        offset; /* or: `to` gets up to `len` bytes from here */
-    size_t          len, got;
-    char           *to;
-    store_visit_fn *visit; /* or: this is called */
-    void           *visit_arg;
+    store                *s;
+    const store_snapshot *snapshot; /* NULL: now */
+    object_space          space;
+    chr_status            st;    /* of decoding, copying */
+    record                rec;   /* its slices are gone after the visit */
+    buf                  *value; /* gets the whole value, or the list of extended attributes */
+    bool                  xattrs;
+    uint64_t              offset; /* or: `to` gets up to `len` bytes from here */
+    size_t                len, got;
+    char                 *to;
+    store_visit_fn       *visit; /* or: this is called */
+    void                 *visit_arg;
 
     /* Whether what is found may be kept in `often`, and what for. */
     bool      keep;
@@ -33,7 +34,7 @@ static void look(void *arg, slice bytes)
     l->st = record_decode(bytes, &l->s->defaults[l->space], &l->rec);
     if (!chr_ok(l->st)) return;
     if (l->keep) l->kept = hot_offer(l->s->often, l->hash, l->key, l->version, bytes);
-    if (is_expired(l->s, &l->rec.meta)) {
+    if (is_expired_at(l->s, l->snapshot, &l->rec.meta)) {
         l->st = CHR_NOT_FOUND;
         return;
     }
@@ -117,7 +118,7 @@ done:
 
 chr_status store_get(store *s, const store_snapshot *snapshot, slice key, buf *value, object_meta *meta, uint64_t *seq)
 {
-    looked l = { .space = OBJECT_KEY, .value = value };
+    looked l = { .snapshot = snapshot, .space = OBJECT_KEY, .value = value };
     txn   *t = snapshot ? NULL : entered_for(s, key);
     if (t) return seen_in(t, txn_get(t, key, value, meta), seq);
     chr_status st = look_up(s, engine_snapshot(snapshot), key, &l, seq);
@@ -129,7 +130,7 @@ chr_status store_get(store *s, const store_snapshot *snapshot, slice key, buf *v
 chr_status store_stat(store *s, const store_snapshot *snapshot, object_space space, slice key, object_meta *meta,
                       uint64_t *seq)
 {
-    looked l = { .space = space };
+    looked l = { .snapshot = snapshot, .space = space };
     txn   *t = snapshot ? NULL : entered_for(s, key);
     if (t) return seen_in(t, txn_stat(t, space, key, meta), seq);
     chr_status st = look_up(s, engine_snapshot(snapshot), key, &l, seq);
@@ -140,7 +141,7 @@ chr_status store_stat(store *s, const store_snapshot *snapshot, object_space spa
 chr_status store_read(store *s, const store_snapshot *snapshot, slice key, uint64_t offset, void *to, size_t len,
                       size_t *got, object_meta *meta, uint64_t *seq)
 {
-    looked l = { .space = OBJECT_KEY, .offset = offset, .to = to, .len = len };
+    looked l = { .snapshot = snapshot, .space = OBJECT_KEY, .offset = offset, .to = to, .len = len };
     txn   *t = snapshot ? NULL : entered_for(s, key);
     if (t) return seen_in(t, txn_read(t, key, offset, to, len, got, meta), seq);
     chr_status st = look_up(s, engine_snapshot(snapshot), key, &l, seq);
@@ -151,12 +152,14 @@ chr_status store_read(store *s, const store_snapshot *snapshot, slice key, uint6
     return CHR_OK;
 }
 
-chr_status store_data(store *s, slice key, uint64_t offset, uint64_t *start, uint64_t *end)
+chr_status store_data(store *s, const store_snapshot *snapshot, slice key, uint64_t offset, uint64_t *start,
+                      uint64_t *end)
 {
-    looked       l = { .space = OBJECT_KEY };
-    db_snapshot *at;
-    chr_status   st = db_snapshot_new(s->d, &at);
+    looked       l = { .snapshot = snapshot, .space = OBJECT_KEY };
+    db_snapshot *own = NULL;
+    chr_status   st = snapshot ? CHR_OK : db_snapshot_new(s->d, &own);
     if (!chr_ok(st)) return st;
+    const db_snapshot *at = snapshot ? snapshot->at : own;
     st = look_up(s, at, key, &l, NULL);
     if (chr_ok(st) && l.rec.chunked) {
         st = big_data(s, at, l.rec.big_id, offset, start, end);
@@ -168,7 +171,7 @@ chr_status store_data(store *s, slice key, uint64_t offset, uint64_t *start, uin
         *end = l.rec.meta.size;
         *start = offset < *end ? offset : *end;
     }
-    db_snapshot_free(s->d, at);
+    db_snapshot_free(s->d, own);
     return st;
 }
 
@@ -187,8 +190,8 @@ chr_status store_visit(store *s, slice key, store_visit_fn *visit, void *arg, ui
     return look_up(s, NULL, key, &l, seq);
 }
 
-chr_status store_get_xattrs(store *s, object_space space, slice key, buf *xattrs)
+chr_status store_get_xattrs(store *s, const store_snapshot *snapshot, object_space space, slice key, buf *xattrs)
 {
-    looked l = { .space = space, .value = xattrs, .xattrs = true };
-    return look_up(s, NULL, key, &l, NULL);
+    looked l = { .snapshot = snapshot, .space = space, .value = xattrs, .xattrs = true };
+    return look_up(s, engine_snapshot(snapshot), key, &l, NULL);
 }

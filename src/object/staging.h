@@ -50,6 +50,10 @@ static inline slice staged_key(const staging *s, const staged *item)
 {
     return chr_bytes(s->b.payload.data + item->key_at, item->key_len);
 }
+static inline slice staged_value(const staging *s, const staged *item)
+{
+    return chr_bytes(s->b.payload.data + item->value_at, item->value_len);
+}
 static inline slice range_start(const staging *s, const staged_range *r)
 {
     return chr_bytes(s->b.payload.data + r->start_at, r->start_len);

@@ -260,6 +260,7 @@ void txn_give_back(txn *t)
     t->ahead = NULL;
     t->ahead_count = t->big_changes = 0;
     t->origin = t->cause = NULL;
+    t->expires = false;
     t->held = (stripe_set){ 0 };
     t->stripe_count = 0;
     t->seen = 0;

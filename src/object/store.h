@@ -9,7 +9,7 @@
  * Spaces: OBJECT_KEY holds the users' keys. OBJECT_DIR holds the directories made by mkdir, which only the mount
  * sees; its keys are paths in the same encoding, without a trailing slash.
  *
- * Expiry: an expired object is absent for every function here.
+ * Expiry: an expired object is absent for every function here. A snapshot with a name shows what had not expired when it was made.
  *
  * Acknowledgement: as in engine/db.h, a change is visible at once and acknowledged later; tell nobody of what has
  * seq s before store_ack_seq() >= s. Here that also includes the watchers: a change that a watcher still has to
@@ -77,13 +77,23 @@ typedef void store_visit_fn(void *arg, const object_meta *meta, slice value);
 chr_status   store_visit(store *s, slice key, store_visit_fn *visit, void *arg, uint64_t *seq);
 /* The next run of stored bytes at or after `offset`; *start = *end = the size if there is none. Outside of runs there are holes,
  * zeroes that take no room. A run may be told in several pieces. */
-chr_status store_data(store *s, slice key, uint64_t offset, uint64_t *start, uint64_t *end);
+chr_status store_data(store *s, const store_snapshot *snapshot, slice key, uint64_t offset, uint64_t *start,
+                      uint64_t *end);
 /* The encoded list of extended attributes: for each, sized name, sized value (buf_append_sized). */
-chr_status store_get_xattrs(store *s, object_space space, slice key, buf *xattrs);
+chr_status store_get_xattrs(store *s, const store_snapshot *snapshot, object_space space, slice key, buf *xattrs);
+
+/* ---- snapshots with names: db_snapshot_keep and so on ---- */
+
+chr_status store_snapshot_open(store *s, slice name, store_snapshot **out); /* until chr_snapshot_free; CHR_NOT_FOUND */
+int64_t    store_snapshot_ns(const store_snapshot *snapshot);               /* when it was made, since 1970 */
+bool       store_snapshots_equal(const store_snapshot *a, const store_snapshot *b); /* both from store_snapshot_open */
 
 /* ---- iterating: chr_iter_* of the C API work on it. What has expired when it is made is absent, as long as it lives ---- */
 chr_status store_iter_new(store *s, const store_snapshot *snapshot, object_space space, slice lower, slice upper,
                           store_iter **out);
+/* Of those whose keys begin with `prefix`. */
+chr_status         store_iter_below(store *s, const store_snapshot *snapshot, object_space space, slice prefix,
+                                    store_iter **out);
 const object_meta *store_iter_meta(store_iter *it); /* of the object it stands on; NULL: it is corrupt, see status */
 uint64_t           store_iter_seq(const store_iter *it);
 
@@ -144,6 +154,15 @@ void txn_leave(txn *t);
 void       store_prefetch(store *s, slice key);
 chr_status store_put(store *s, slice key, const object_meta *meta, slice value, uint64_t *seq);
 
+/* ---- expiring ---- */
+
+/* Deletes the record of an object that has expired, so that watchers hear of it; *expire_ms: when it will, if it has not yet, or 0. */
+chr_status store_expire(store *s, slice key, uint64_t *expire_ms);
+/* Goes through at most `max` records of keys from *from on, "" at first, and calls for each that has an expiry, passed or not.
+ * Afterwards *from is where to go on; *done: there are no more. */
+typedef void store_expiry_fn(void *arg, slice key, uint64_t expire_ms);
+chr_status   store_expiries(store *s, buf *from, size_t max, store_expiry_fn *fn, void *arg, bool *done);
+
 /* ---- acknowledging ---- */
 uint64_t   store_ack_seq(const store *s);
 chr_status store_wait(store *s, uint64_t seq);         /* blocks until acknowledged */
@@ -153,12 +172,18 @@ chr_status store_add_ack_listener(store *s, db_ack_fn *fn, void *arg);
 void       store_remove_ack_listener(store *s, db_ack_fn *fn, void *arg);
 
 /* ---- watching ---- */
-typedef enum change_kind { CHANGE_PUT, CHANGE_DELETE, CHANGE_RANGE } change_kind;
+typedef enum change_kind {
+    CHANGE_PUT,
+    CHANGE_DELETE,
+    CHANGE_RANGE,
+    CHANGE_EXPIRED, /* it had been absent already, and now its record is gone */
+} change_kind;
 typedef struct change {
     change_kind  kind;
     object_space space;
     slice        key; /* of CHANGE_RANGE: the start; `end` is its end, either with NULL data for no bound */
     slice        end;
+    uint64_t     expire_ms; /* of CHANGE_PUT: when it will expire; 0: never */
     uint64_t     seq;
     const void  *origin; /* of txn_set_origin */
     const void  *cause;  /* of txn_set_cause, or NULL */

@@ -45,7 +45,8 @@ struct chr_store {
 struct chr_snapshot {
     store            *s;
     db_snapshot      *at;
-    _Atomic(uint32_t) users; /* the caller and each iterator */
+    uint64_t          wall_ns; /* of one with a name: when it was made; 0: it has none */
+    _Atomic(uint32_t) users;   /* the caller and each iterator */
 };
 void snapshot_release(store_snapshot *snapshot);
 
@@ -59,6 +60,7 @@ struct txn {
     uint64_t    seen;        /* newest seq that was read */
     chr_status  failed;      /* a change was staged in part: commit returns this and applies nothing */
     buf         failure;     /* its message */
+    bool        expires;     /* what it deletes has expired */
     size_t      big_changes; /* staged changes in SPACE_BIG */
     uint64_t   *ahead;       /* ids of values written ahead of the batch */
     size_t      ahead_count;
@@ -77,10 +79,16 @@ static inline bool     txn_holds(const txn *t, slice key)
     return t->stripe_count == STRIPES || stripe_set_has(&t->held, stripe_of(key_hash(t->s, key)));
 }
 static inline uint64_t chunks_of(uint64_t size) { return (size + CHUNK_BYTES - 1) / CHUNK_BYTES; }
-static inline bool     is_expired(store *s, const object_meta *m)
+/* What has expired by then is absent. */
+static inline uint64_t moment_of(store *s, const store_snapshot *snapshot)
 {
-    return __builtin_expect(m->expire_ms != 0, 0) && m->expire_ms <= (uint64_t)store_now_ms(s);
+    return snapshot && snapshot->wall_ns ? snapshot->wall_ns / 1000000 : (uint64_t)store_now_ms(s);
 }
+static inline bool is_expired_at(store *s, const store_snapshot *snapshot, const object_meta *m)
+{
+    return __builtin_expect(m->expire_ms != 0, 0) && m->expire_ms <= moment_of(s, snapshot);
+}
+static inline bool is_expired(store *s, const object_meta *m) { return is_expired_at(s, NULL, m); }
 
 /* ---- steps of a transaction (steps.c) ---- */
 

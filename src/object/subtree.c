@@ -2,13 +2,13 @@
 
 #include "object/store_internal.h"
 
-chr_status store_any_below(store *s, object_space space, slice prefix, bool *any)
+chr_status store_any_below(store *s, const store_snapshot *at, object_space space, slice prefix, bool *any)
 {
     store_iter *it;
-    chr_status  st = store_iter_new(s, NULL, space, prefix, chr_bytes(NULL, 0), &it);
+    chr_status  st = store_iter_below(s, at, space, prefix, &it);
     if (!chr_ok(st)) return st;
     chr_iter_first(it);
-    *any = chr_iter_valid(it) && slice_has_prefix(chr_iter_key(it), prefix);
+    *any = chr_iter_valid(it);
     st = chr_iter_status(it);
     chr_iter_free(it);
     return st;
@@ -21,15 +21,18 @@ bool behind_component(slice prefix, slice rest, buf *key)
     return buf_append_slice(key, prefix) && buf_append(key, rest.data, len) && buf_append_byte(key, '0');
 }
 
-chr_status store_names(store *s, object_space space, slice prefix, slice from, store_name_fn *fn, void *arg)
+chr_status store_names(store *s, const store_snapshot *at, object_space space, slice prefix, slice from,
+                       store_name_fn *fn, void *arg)
 {
     store_iter *it;
     buf         next = { 0 };
-    slice       lower = from.data && slice_compare(from, prefix) > 0 ? from : prefix;
-    chr_status  st = store_iter_new(s, NULL, space, lower, chr_bytes(NULL, 0), &it);
+    chr_status  st = store_iter_below(s, at, space, prefix, &it);
     if (!chr_ok(st)) return st;
-    chr_iter_first(it);
-    while (chr_ok(st) && chr_iter_valid(it) && slice_has_prefix(chr_iter_key(it), prefix)) {
+    if (from.data && slice_compare(from, prefix) > 0)
+        chr_iter_seek(it, from);
+    else
+        chr_iter_first(it);
+    while (chr_ok(st) && chr_iter_valid(it)) {
         slice rest = slice_from(chr_iter_key(it), prefix.len);
         if (!fn(arg, rest)) break;
         if (!rest.len || !memchr(rest.data, '/', rest.len))
@@ -64,10 +67,9 @@ static chr_status for_each_below(txn *t, slice from, slice to, move_fn *fn)
     assert(t->stripe_count == STRIPES);
     for (int space = OBJECT_KEY; space <= OBJECT_DIR && st == CHR_OK; space++) {
         store_iter *it;
-        st = store_iter_new(t->s, NULL, (object_space)space, from, chr_bytes(NULL, 0), &it);
+        st = store_iter_below(t->s, NULL, (object_space)space, from, &it);
         if (st != CHR_OK) break;
-        for (chr_iter_first(it); st == CHR_OK && chr_iter_valid(it) && slice_has_prefix(chr_iter_key(it), from);
-             chr_iter_next(it)) {
+        for (chr_iter_first(it); st == CHR_OK && chr_iter_valid(it); chr_iter_next(it)) {
             key.len = 0;
             slice rest = slice_from(chr_iter_key(it), from.len);
             if (!buf_append_slice(&key, to) || !buf_append_slice(&key, rest))

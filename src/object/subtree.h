@@ -4,12 +4,13 @@
 
 #include "object/store.h"
 
-/* Whether any key of the space begins with `prefix`. */
-chr_status store_any_below(store *s, object_space space, slice prefix, bool *any);
+/* Whether any key of the space begins with `prefix`. A snapshot may be NULL: now. */
+chr_status store_any_below(store *s, const store_snapshot *at, object_space space, slice prefix, bool *any);
 /* Calls with what follows `prefix` in the first key of each component there, from the key `from` on (NULL data: from the
  * first): what lies below a component that has been told is passed over by seeking. False ends it. */
 typedef bool store_name_fn(void *arg, slice rest);
-chr_status   store_names(store *s, object_space space, slice prefix, slice from, store_name_fn *fn, void *arg);
+chr_status   store_names(store *s, const store_snapshot *at, object_space space, slice prefix, slice from,
+                         store_name_fn *fn, void *arg);
 /* The key behind all those that begin with the first component of `rest` and a slash; `rest` has a slash. False: no memory. */
 bool behind_component(slice prefix, slice rest, buf *key);
 

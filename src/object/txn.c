@@ -106,8 +106,10 @@ static void tell_watchers(txn *t, uint64_t seq)
         slice key = staged_key(c, &c->items[i]);
         bool  dir = key_is_in(key, SPACE_DIRS);
         if (key_is_internal(key) && !dir) continue;
-        const change told = {
-            .kind = c->items[i].put ? CHANGE_PUT : CHANGE_DELETE,
+        change told = {
+            .kind = c->items[i].put ? CHANGE_PUT
+                    : t->expires    ? CHANGE_EXPIRED
+                                    : CHANGE_DELETE,
             .space = dir ? OBJECT_DIR : OBJECT_KEY,
             .key = key_of_engine(key),
             .end = chr_bytes(NULL, 0),
@@ -115,6 +117,9 @@ static void tell_watchers(txn *t, uint64_t seq)
             .origin = t->origin,
             .cause = t->cause,
         };
+        bool chunked;
+        if (c->items[i].put && !record_expiry(staged_value(c, &c->items[i]), &told.expire_ms, &chunked))
+            told.expire_ms = 0;
         watches_tell(&t->s->watching, &told);
     }
 }
@@ -202,9 +207,9 @@ chr_status txn_load(txn *t, object_space space, slice key, buf *raw, record *rec
     chr_status st = engine_key_of(&k, space, key);
     if (!chr_ok(st)) return st;
     bool  put = false;
-    slice staged_value;
-    if (staging_find(&t->changes, k.bytes, &put, &staged_value)) {
-        st = !put ? CHR_NOT_FOUND : buf_set(raw, staged_value) ? CHR_OK : chr_nomem();
+    slice own;
+    if (staging_find(&t->changes, k.bytes, &put, &own)) {
+        st = !put ? CHR_NOT_FOUND : buf_set(raw, own) ? CHR_OK : chr_nomem();
     } else {
         copied   c = { raw, false };
         uint64_t seq = 0;

@@ -1,10 +1,12 @@
-/* Small files, as many programs make them: creates, stats, reads, lists and removes FILES files of BYTES bytes below DIR, and
- * prints operations per second of each on one line.
+/* Small files, as many programs make them: FILES files of BYTES bytes below DIR. Prints operations per second of each STEP, in the
+ * order given: create sync stat read list rename remove. sync is create with an fsync of each file; list is what ls -l does, its rate
+ * that of files.
  *
- * usage: bench_files DIR FILES BYTES */
+ * usage: bench_files DIR FILES BYTES STEP ... */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +45,7 @@ static void file_path(const work *w, size_t i, char path[PATH_BYTES])
     snprintf(path, PATH_BYTES, "%s/d%zu/f%zu", w->dir, i / FILES_IN_FOLDER, i);
 }
 
-static void create(const work *w, size_t i)
+static void make(const work *w, size_t i, bool sync)
 {
     char path[PATH_BYTES];
     if (i % FILES_IN_FOLDER == 0) {
@@ -52,8 +54,11 @@ static void create(const work *w, size_t i)
     }
     file_path(w, i, path);
     int f = open(path, O_CREAT | O_EXCL | O_WRONLY, 0644);
-    if (f < 0 || write(f, w->block, w->bytes) != (ssize_t)w->bytes || close(f) != 0) die(path);
+    if (f < 0 || write(f, w->block, w->bytes) != (ssize_t)w->bytes || (sync && fsync(f) != 0) || close(f) != 0)
+        die(path);
 }
+static void create(const work *w, size_t i) { make(w, i, false); }
+static void create_synced(const work *w, size_t i) { make(w, i, true); }
 
 static void look(const work *w, size_t i)
 {
@@ -84,9 +89,20 @@ static void list(const work *w, size_t i)
     DIR *d = opendir(path);
     if (!d) die(path);
     size_t found = 0;
-    while (readdir(d)) found++;
+    for (struct dirent *x; (x = readdir(d)); found++) {
+        struct stat s;
+        if (fstatat(dirfd(d), x->d_name, &s, AT_SYMLINK_NOFOLLOW) != 0) die(x->d_name);
+    }
     closedir(d);
     if (found < 2) die(path);
+}
+
+static void rename_file(const work *w, size_t i)
+{
+    char from[PATH_BYTES], to[PATH_BYTES + 8];
+    file_path(w, i, from);
+    snprintf(to, sizeof to, "%s.new", from);
+    if (rename(from, to) != 0 || rename(to, from) != 0) die(from);
 }
 
 static void remove_file(const work *w, size_t i)
@@ -104,27 +120,32 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(const work *, size_t);
-    } steps[] = { { "create", create },
-                  { "stat", look },
-                  { "read", read_whole },
-                  { "list", list },
-                  { "remove", remove_file } };
+        double operations; /* of each file */
+    } steps[] = { { "create", create, 1 },     { "sync", create_synced, 1 }, { "stat", look, 1 },
+                  { "read", read_whole, 1 },   { "list", list, 1 },          { "rename", rename_file, 2 },
+                  { "remove", remove_file, 1 } };
+    enum { STEPS = sizeof steps / sizeof *steps };
 
     work w = { 0 };
-    if (argc == 4) w = (work){ argv[1], strtoul(argv[2], NULL, 10), strtoul(argv[3], NULL, 10), NULL };
+    if (argc > 4) w = (work){ argv[1], strtoul(argv[2], NULL, 10), strtoul(argv[3], NULL, 10), NULL };
     if (w.files == 0 || w.bytes == 0 || w.bytes > BYTES_MAX) {
-        fprintf(stderr, "usage: bench_files DIR FILES BYTES\n");
+        fprintf(stderr, "usage: bench_files DIR FILES BYTES STEP ...\n");
         return 2;
     }
     w.block = malloc(w.bytes);
     if (!w.block) die(w.dir);
     memset(w.block, 'x', w.bytes);
-    for (size_t s = 0; s < sizeof steps / sizeof *steps; s++) {
+    for (int a = 4; a < argc; a++) {
+        size_t s = 0;
+        while (s < STEPS && strcmp(steps[s].name, argv[a]) != 0) s++;
+        if (s == STEPS) {
+            fprintf(stderr, "bench_files: there is no step %s\n", argv[a]);
+            return 2;
+        }
         double from = now();
         for (size_t i = 0; i < w.files; i++) steps[s].run(&w, i);
-        printf("%s %.0f ", steps[s].name, (double)w.files / (now() - from));
+        printf("%s %.0f\n", steps[s].name, (double)w.files * steps[s].operations / (now() - from));
     }
-    printf("\n");
     free(w.block);
     return 0;
 }

@@ -1,7 +1,8 @@
 /* What the crash tests share: a seeded workload for the engine on the simulated disk (batches of puts, deletes and range deletes, syncs,
- * flushes, compactions, snapshots, checkpoints, reopenings), and a check of what is left of it. Each batch also writes its own number
+ * flushes, compactions, snapshots with and without names, checkpoints, reopenings), and a check of what is left of it. Each batch also writes its own number
  * under one key, so the store itself says which batches it has: they must be a prefix of all that were issued, at least
- * as long as what was acknowledged, and every get and both directions of iteration must show exactly that prefix. */
+ * as long as what was acknowledged, and every get and both directions of iteration must show exactly that prefix; and each named
+ * snapshot exactly what there was when it was made. */
 #ifndef CHR_CRASH_WORKLOAD_H
 #define CHR_CRASH_WORKLOAD_H
 
@@ -106,13 +107,46 @@ static db_options options_of(env *e, uint64_t seed)
     o.chr.filter_bits = rnd(&r, 2) * 10;
     o.l1_bytes = 4096 + rnd(&r, 8192);
     o.table_bytes = 2048 + rnd(&r, 4096);
+    o.keep_share = 1 + rnd(&r, 900);
     o.chr.blob_bytes = seed % 3 ? 1 + rnd(&r, 100) : 0; /* of values of 3 to 302 */
     return o;
 }
 
+typedef enum named_state { NONE, KEEPING, KEPT, DROPPING, DROPPED } named_state;
+
 typedef struct progress {
-    int issued, durable; /* batches */
+    int     issued, durable; /* batches */
+    uint8_t named[BATCHES];  /* named_state of the snapshot made after that batch */
 } progress;
+
+static void snapshot_name(char to[16], int b) { snprintf(to, 16, "after %u", (unsigned)(b + 1) % 1000); }
+
+static chr_status keep_snapshot(db *d, progress *done, int b)
+{
+    char name[16];
+    snapshot_name(name, b);
+    done->named[b] = KEEPING;
+    chr_status st = db_snapshot_keep(d, chr_str(name));
+    if (st == CHR_OK) {
+        done->named[b] = KEPT;
+        done->durable = b + 1;
+    }
+    return st;
+}
+
+/* The oldest. */
+static chr_status drop_snapshot(db *d, progress *done)
+{
+    char name[16];
+    int  b = 0;
+    while (b < BATCHES && done->named[b] != KEPT) b++;
+    if (b == BATCHES) return CHR_OK;
+    snapshot_name(name, b);
+    done->named[b] = DROPPING;
+    chr_status st = db_snapshot_drop(d, chr_str(name));
+    if (st == CHR_OK) done->named[b] = DROPPED;
+    return st;
+}
 
 /* Runs until the script ends or the disk stops. */
 static void run(env *e, const script *s, uint64_t seed, progress *done)
@@ -170,6 +204,11 @@ static void run(env *e, const script *s, uint64_t seed, progress *done)
             st = db_checkpoint(d, dir);
             break;
         }
+        case 6:
+        case 7:
+        case 8: st = keep_snapshot(d, done, i); break;
+        case 9:
+        case 10: st = drop_snapshot(d, done); break;
         default: break;
         }
         if (st != CHR_OK) break;
@@ -197,11 +236,69 @@ static bool value_is(slice v, uint32_t expected)
     return slice_equal(v, chr_bytes(text, value_text(text, expected)));
 }
 
+/* Gets and both directions of iteration. */
+static void check_shows(db *d, const db_snapshot *at, const model *m)
+{
+    db_iter *it;
+    buf      value = { 0 };
+    for (unsigned i = 0; i < KEYS; i++) {
+        char key[16];
+        key_name(key, i);
+        chr_status st = db_get(d, at, chr_str(key), copy_value, &value, NULL);
+        if (st != CHR_OK && st != CHR_NOT_FOUND) failed("a get fails", chr_message());
+        if ((st == CHR_OK) != m->there[i]) failed(m->there[i] ? "a key is missing" : "a deleted key is back", key);
+        if (st == CHR_OK && !value_is(buf_slice(&value), m->value[i])) failed("a value is wrong", key);
+    }
+    if (db_iter_new(d, at, chr_str("key"), chr_bytes(NULL, 0), &it) != CHR_OK) failed("no iterator", chr_message());
+    db_iter_first(it);
+    for (unsigned i = 0; i < KEYS; i++) {
+        char key[16];
+        if (!m->there[i]) continue;
+        key_name(key, i);
+        if (!db_iter_valid(it) || !slice_equal(db_iter_key(it), chr_str(key)))
+            failed("iterating disagrees with get", key);
+        slice shown;
+        if (db_iter_value(it, &shown) != CHR_OK) failed("iterating fails", chr_message());
+        if (!value_is(shown, m->value[i])) failed("iterating shows a wrong value", key);
+        db_iter_next(it);
+    }
+    if (db_iter_valid(it)) failed("iterating shows more than there is", "forward");
+    db_iter_last(it);
+    for (unsigned i = KEYS; i-- > 0;) {
+        char key[16];
+        if (!m->there[i]) continue;
+        key_name(key, i);
+        if (!db_iter_valid(it) || !slice_equal(db_iter_key(it), chr_str(key)))
+            failed("iterating backward disagrees", key);
+        db_iter_prev(it);
+    }
+    db_iter_free(it);
+    chr_buf_free(&value);
+}
+
+static void check_named(db *d, const script *s, const progress *done)
+{
+    for (int b = 0; b < BATCHES; b++) {
+        char         name[16];
+        uint64_t     wall_ns;
+        db_snapshot *at;
+        model        m;
+        snapshot_name(name, b);
+        chr_status st = db_snapshot_open(d, chr_str(name), &at, &wall_ns);
+        if (st != CHR_OK && st != CHR_NOT_FOUND) failed("a snapshot does not open", chr_message());
+        if (st == CHR_NOT_FOUND && done->named[b] == KEPT) failed("a named snapshot is lost", name);
+        if (st == CHR_NOT_FOUND) continue;
+        if (done->named[b] == NONE || done->named[b] == DROPPED) failed("there is a snapshot that nobody kept", name);
+        model_of(&m, s, b + 1);
+        check_shows(d, at, &m);
+        db_snapshot_free(d, at);
+    }
+}
+
 __attribute__((unused)) static void check_left(env *e, const script *s, const progress *done, uint64_t seed)
 {
     db_options o = options_of(e, seed);
     db        *d;
-    db_iter   *it;
     buf        value = { 0 };
     model      m;
     if (db_open(&o, &d) != CHR_OK) failed("the store does not open", chr_message());
@@ -211,39 +308,8 @@ __attribute__((unused)) static void check_left(env *e, const script *s, const pr
     if (have < done->durable) failed("acknowledged batches are lost", value.data ? value.data : "none is left");
     if (have > done->issued) failed("there are batches that nobody wrote", value.data);
     model_of(&m, s, have);
-
-    for (unsigned i = 0; i < KEYS; i++) {
-        char key[16];
-        key_name(key, i);
-        st = db_get(d, NULL, chr_str(key), copy_value, &value, NULL);
-        if (st != CHR_OK && st != CHR_NOT_FOUND) failed("a get fails", chr_message());
-        if ((st == CHR_OK) != m.there[i]) failed(m.there[i] ? "a key is missing" : "a deleted key is back", key);
-        if (st == CHR_OK && !value_is(buf_slice(&value), m.value[i])) failed("a value is wrong", key);
-    }
-    if (db_iter_new(d, NULL, chr_str("key"), chr_bytes(NULL, 0), &it) != CHR_OK) failed("no iterator", chr_message());
-    db_iter_first(it);
-    for (unsigned i = 0; i < KEYS; i++) {
-        char key[16];
-        if (!m.there[i]) continue;
-        key_name(key, i);
-        if (!db_iter_valid(it) || !slice_equal(db_iter_key(it), chr_str(key)))
-            failed("iterating disagrees with get", key);
-        slice shown;
-        if (db_iter_value(it, &shown) != CHR_OK) failed("iterating fails", chr_message());
-        if (!value_is(shown, m.value[i])) failed("iterating shows a wrong value", key);
-        db_iter_next(it);
-    }
-    if (db_iter_valid(it)) failed("iterating shows more than there is", "forward");
-    db_iter_last(it);
-    for (unsigned i = KEYS; i-- > 0;) {
-        char key[16];
-        if (!m.there[i]) continue;
-        key_name(key, i);
-        if (!db_iter_valid(it) || !slice_equal(db_iter_key(it), chr_str(key)))
-            failed("iterating backward disagrees", key);
-        db_iter_prev(it);
-    }
-    db_iter_free(it);
+    check_shows(d, NULL, &m);
+    check_named(d, s, done);
     if (db_close(d) != CHR_OK) failed("the store does not close", chr_message());
     chr_buf_free(&value);
 }

@@ -1,12 +1,15 @@
 /* A whole blob file of any bytes: opened, checked, its values read. The first byte says whether the checksums are made right first, so
  * that what lies behind them is reached too.
  *
+ * The same for a log segment that has become a blob file (first byte 2: with checksums made right).
+ *
  * Beside crashes it looks for this: in a file that blob_verify finds nothing wrong with, each record can be read, and a reference to
  * anything else is refused. */
 #include "base/hash.h"
 #include "engine/blob.h"
 #include "engine/names.h"
 #include "engine/table_format.h"
+#include "engine/wal_format.h"
 #include "env/sim.h"
 
 #include <stdlib.h>
@@ -46,6 +49,18 @@ static void seal(char *file, size_t size)
     put_u64(footer + 32, BLOB_MAGIC);
 }
 
+static void seal_log(char *file, size_t size)
+{
+    if (size < WAL_HEADER_BYTES) return;
+    wal_header_encode((uint8_t *)file, &(wal_header){ FILE_NO, 0, 1 });
+    for (size_t at = WAL_HEADER_BYTES; size - at >= WAL_RECORD_BYTES;) {
+        size_t bytes = wal_record_size(get_u32(file + at + 4));
+        if (bytes > size - at) return;
+        put_u32(file + at, checksum32(chr_bytes(file + at + 4, bytes - 4), 1 + at));
+        at += bytes;
+    }
+}
+
 static bool can_read(blob_file *f, blob_at at)
 {
     cache_handle   *pin;
@@ -67,7 +82,7 @@ static void read_values(blob_file *f, const char *file, size_t size, bool sound)
 {
     size_t end = size - BLOB_FOOTER_BYTES, at = BLOB_HEADER_BYTES;
     for (int n = 0; n < VALUES_MAX && end - at >= blob_stored_bytes(0); n++) {
-        blob_at ref = { FILE_NO, at, get_u32(file + at) };
+        blob_at ref = { .file_no = FILE_NO, .offset = at, .len = get_u32(file + at) };
         bool    good = can_read(f, ref);
         if (sound) REQUIRE(good);
         if (blob_stored_bytes(ref.len) > end - at) return;
@@ -80,6 +95,23 @@ static void read_values(blob_file *f, const char *file, size_t size, bool sound)
     }
 }
 
+/* A reference to anything in it, with the right checksum and with a wrong one. */
+static void read_logged(blob_file *f, const char *file, size_t size, bool sound)
+{
+    uint64_t from = WAL_HEADER_BYTES + WAL_RECORD_BYTES;
+    uint64_t len = size > from ? (size - from) / 2 : 0;
+    if (len > ENGINE_VALUE_MAX) len = ENGINE_VALUE_MAX;
+    blob_at ref = { .file_no = FILE_NO, .offset = from, .len = len, .logged = true };
+    if (size >= from) ref.checksum = checksum32(chr_bytes(file + from, len), table_seed(FILE_NO, from));
+    REQUIRE(can_read(f, ref) == (size >= from));
+    (void)blob_verify(f, &ref, 1, NULL, NULL);
+    ref.checksum++;
+    REQUIRE(!can_read(f, ref));
+    if (sound) REQUIRE(blob_verify(f, &ref, 1, NULL, NULL) == CHR_CORRUPT);
+    ref.logged = false;
+    REQUIRE(!can_read(f, ref));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     if (size < 1) return 0;
@@ -90,13 +122,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     env_file  *file;
     blob_file *f;
     REQUIRE(e && c && buf_append(&all, bytes + 1, size - 1) && env_mkdir(e, DIR) == CHR_OK);
-    if (bytes[0]) seal(all.data, all.len);
+    if (bytes[0] == 2)
+        seal_log(all.data, all.len);
+    else if (bytes[0])
+        seal(all.data, all.len);
     REQUIRE(env_open(e, path.text, ENV_CREATE, &file) == CHR_OK);
     REQUIRE(env_pwrite(file, all.data, all.len, 0) == CHR_OK);
     env_close(file);
     chr_status st = blob_file_open(e, DIR, FILE_NO, c, &f);
     if (st == CHR_OK) {
-        read_values(f, all.data, all.len, blob_verify(f, NULL, 0, NULL, NULL) == CHR_OK);
+        bool sound = blob_verify(f, NULL, 0, NULL, NULL) == CHR_OK;
+        if (f->logged)
+            read_logged(f, all.data, all.len, sound);
+        else
+            read_values(f, all.data, all.len, sound);
         blob_file_drop(f);
     } else {
         REQUIRE(st == CHR_CORRUPT || st == CHR_NO_MEMORY);

@@ -33,7 +33,7 @@ static void wrap(buf *file, slice in)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    manifest_state state;
+    manifest_state state = { 0 };
     uint64_t       bytes = 0;
     buf            file = { 0 };
     if (size == 0) return 0;
@@ -43,6 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     else
         buf_append_slice(&file, rest);
     (void)manifest_parse("MANIFEST", 1, buf_slice(&file), &state, look, &bytes);
+    named_free(&state.named);
     chr_buf_free(&file);
     return 0;
 }

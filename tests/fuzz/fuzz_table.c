@@ -29,7 +29,8 @@ static void seal_sections(char *file, size_t size)
     size_t end = size - TABLE_FOOTER_BYTES;
     char  *footer = file + end;
     put_u64(footer + FOOTER_FILE_NO, FILE_NO);
-    if (get_u32(footer + FOOTER_FORMAT) != TABLE_FORMAT_BLOBS) put_u32(footer + FOOTER_FORMAT, TABLE_FORMAT);
+    uint32_t format = get_u32(footer + FOOTER_FORMAT);
+    if (format < TABLE_FORMAT || format > TABLE_FORMAT_KEPT) put_u32(footer + FOOTER_FORMAT, TABLE_FORMAT);
     put_u64(footer + FOOTER_MAGIC, TABLE_MAGIC);
     put_u32(footer + FOOTER_CHECKSUM, checksum32(chr_bytes(footer, FOOTER_CHECKSUM), table_seed(FILE_NO, end)));
     uint64_t at = get_u64(footer + FOOTER_SECTIONS_AT);

@@ -125,10 +125,19 @@ for gone in (lambda: os.unlink("pipe"), lambda: os.rename("instead", "pipe")):  
     assert os.getxattr(pipe, "security.p") == b"p" and stat.S_ISFIFO(os.fstat(pipe).st_mode)
     os.close(pipe)
 os.unlink("pipe")
+os.mkdir("gone"), os.setxattr("gone", "user.before", b"b")
+gone = os.open("gone", os.O_DIRECTORY)
+os.rmdir("gone"), os.setxattr(gone, "user.after", b"a")
+assert sorted(os.listxattr(gone)) == ["user.after", "user.before"] and os.getxattr(gone, "user.before") == b"b"
+os.close(gone)
 fresh = os.open("fresh", os.O_CREAT | os.O_RDWR)
 os.setxattr(fresh, "user.a", b"before close")
 os.close(fresh)
 assert os.getxattr("fresh", "user.a") == b"before close"
+fresh = os.open("fresh2", os.O_CREAT | os.O_RDWR)
+fails(errno.ENOSPC, lambda: [os.setxattr(fresh, "user.%d" % i, bytes(65536)) for i in range(5)])
+os.close(fresh)
+assert len(os.listxattr("fresh2")) == 3
 
 # Locks
 with open("plain", "r+") as a, open("plain", "r+") as b:

@@ -146,6 +146,22 @@ static void a_reference_to_what_is_no_value_is_noticed(void **state)
 
 enum { KEYS = 64, BIG = 3000, THRESHOLD = 1000 };
 
+/* The store's tests are run with log segments that become blob files, and with values that are copied to new ones. */
+static unsigned keep_share;
+enum { ALWAYS = 1, NEVER = 1001 };
+static int keeping(void **state)
+{
+    (void)state;
+    keep_share = ALWAYS;
+    return 0;
+}
+static int copying(void **state)
+{
+    (void)state;
+    keep_share = NEVER;
+    return 0;
+}
+
 static db_options options_of(env *e)
 {
     db_options o = { .env = e, .dir = DIR, .chr = chr_options_default(), .inline_work = true };
@@ -154,6 +170,7 @@ static db_options options_of(env *e)
     o.chr.blob_bytes = THRESHOLD;
     o.chr.sync = CHR_SYNC_NONE;
     o.l1_bytes = 64 << 10;
+    o.keep_share = keep_share;
     return o;
 }
 
@@ -358,6 +375,20 @@ static void count_problem(void *arg, const char *sentence)
     ++*(int *)arg;
 }
 
+/* Where in the file the value lies. */
+static uint64_t place_of(env *e, const char *path, uint32_t key, uint32_t turn)
+{
+    char value[BIG];
+    buf  all = { 0 };
+    fill(value, key, turn);
+    assert_int_equal(env_read_file(e, path, &all), CHR_OK);
+    const char *at = memmem(all.data, all.len, value, BIG);
+    assert_non_null(at);
+    uint64_t offset = (uint64_t)(at - all.data);
+    chr_buf_free(&all);
+    return offset;
+}
+
 static void repair_keeps_what_can_be_read_and_tells_the_rest(void **state)
 {
     (void)state;
@@ -370,9 +401,10 @@ static void repair_keeps_what_can_be_read_and_tells_the_rest(void **state)
     assert_int_equal(db_flush(d), CHR_OK);
     db_get_stats(d, &stats);
     assert_int_equal(stats.blob_files, 1);
+    assert_int_equal(db_view_now(d)->version->blobs[0].file->logged, keep_share == ALWAYS);
     file_path path = path_of(DIR, FILE_BLOB, db_view_now(d)->version->blobs[0].file->file_no);
     assert_int_equal(db_close(d), CHR_OK);
-    assert_int_equal(env_sim_flip(e, path.text, BLOB_HEADER_BYTES + 2 * blob_stored_bytes(BIG) + 100, 0x10), CHR_OK);
+    assert_int_equal(env_sim_flip(e, path.text, place_of(e, path.text, 2, 1) + 100, 0x10), CHR_OK);
     d = open_db(e);
     assert_int_equal(get(d, NULL, 2, &value), CHR_CORRUPT);
     assert_non_null(strstr(chr_message(), ".blob at offset "));
@@ -412,18 +444,148 @@ static void a_missing_file_is_damage(void **state)
     env_sim_free(e);
 }
 
+/* ---- log segments that become blob files ---- */
+
+static bool is_there(env *e, file_type type, uint64_t no)
+{
+    file_path path = path_of(DIR, type, no);
+    env_file *file;
+    if (env_open(e, path.text, ENV_READ, &file) != CHR_OK) return false;
+    env_close(file);
+    return true;
+}
+
+static const blob_file *only_file(db *d)
+{
+    const version *v = db_view_now(d)->version;
+    assert_int_equal(v->n_blobs, 1);
+    return v->blobs[0].file;
+}
+
+static void a_segment_of_big_values_stays_where_it_is(void **state)
+{
+    (void)state;
+    env *e = env_sim_new(1);
+    db  *d = open_db(e);
+    for (uint32_t i = 0; i < 8; i++) put(d, i, 0);
+    uint64_t no = wal_segment_no(d->wal);
+    assert_int_equal(db_flush(d), CHR_OK);
+    assert_int_equal(only_file(d)->file_no, no);
+    assert_true(only_file(d)->logged);
+    assert_false(is_there(e, FILE_LOG, no));
+    /* Cut off behind the last value and the seal, and nothing of it was written again. */
+    assert_in_range(only_file(d)->file_bytes, 8 * BIG, 8 * BIG + 4096 + 9 * 64);
+    assert_in_range(d->counters.flush_bytes, 1, 8 * 200);
+    for (int twice = 0; twice < 2; twice++) {
+        for (uint32_t i = 0; i < 8; i++) assert_version(d, NULL, i, 0);
+        assert_int_equal(db_scrub(d), CHR_OK);
+        assert_int_equal(db_close(d), CHR_OK);
+        assert_int_equal(db_check(e, DIR, print_problem, NULL), CHR_OK);
+        d = open_db(e);
+    }
+    /* It goes like any other when it is not needed any more. */
+    for (uint32_t i = 0; i < 8; i++) put(d, i, 1);
+    assert_int_equal(db_compact(d, chr_bytes(NULL, 0), chr_bytes(NULL, 0)), CHR_OK);
+    epoch_collect(d->epoch);
+    assert_false(is_there(e, FILE_BLOB, no));
+    for (uint32_t i = 0; i < 8; i++) assert_version(d, NULL, i, 1);
+    assert_int_equal(db_close(d), CHR_OK);
+    env_sim_free(e);
+}
+
+static void a_segment_of_other_things_or_of_what_packs_well_does_not(void **state)
+{
+    (void)state;
+    enum { SMALL = 0, OVERWRITTEN, PACKS, CASES };
+    for (int what = 0; what < CASES; what++) {
+        env       *e = env_sim_new(1);
+        db_options o = options_of(e);
+        db        *d;
+        batch      b = { 0 };
+        o.keep_share = 0; /* as in earnest */
+        if (what == PACKS) o.chr.compression = CHR_COMPRESS_LZ4;
+        assert_int_equal(db_open(&o, &d), CHR_OK);
+        for (uint32_t i = 0; i < 6; i++) put(d, i, 0);
+        for (uint32_t i = 0; what == SMALL && i < 300; i++) {
+            char name[16];
+            snprintf(name, sizeof name, "small%04u", i);
+            batch_clear(&b);
+            assert_int_equal(batch_put(&b, chr_str(name), chr_str("something")), CHR_OK);
+            assert_int_equal(db_apply(d, &b, NULL), CHR_OK);
+        }
+        if (what == OVERWRITTEN) put(d, 3, 0);
+        assert_int_equal(db_flush(d), CHR_OK);
+        assert_false(only_file(d)->logged);
+        for (uint32_t i = 0; i < 6; i++) assert_version(d, NULL, i, 0);
+        assert_int_equal(db_close(d), CHR_OK);
+        batch_free(&b);
+        env_sim_free(e);
+    }
+}
+
+static void every_changed_byte_of_a_segment_is_noticed_or_harmless(void **state)
+{
+    (void)state;
+    enum { UNCHECKED_FROM = 48 }; /* of the header page; to its end */
+    env *e = env_sim_new(1);
+    db  *d = open_db(e);
+    buf  value = { 0 }, all = { 0 };
+    char expected[BIG];
+    for (uint32_t i = 0; i < 3; i++) put(d, i, 1);
+    assert_int_equal(db_flush(d), CHR_OK);
+    assert_true(only_file(d)->logged);
+    file_path path = path_of(DIR, FILE_BLOB, only_file(d)->file_no);
+    assert_int_equal(db_close(d), CHR_OK);
+    assert_int_equal(env_read_file(e, path.text, &all), CHR_OK);
+    for (uint64_t offset = 0; offset < all.len; offset++) {
+        int problems = 0;
+        if (offset > UNCHECKED_FROM && offset < 4096 && offset % 64) continue;
+        assert_int_equal(env_sim_flip(e, path.text, offset, (uint8_t)(1u << offset % 8)), CHR_OK);
+        bool       harmless = offset >= UNCHECKED_FROM && offset < 4096;
+        chr_status st = db_check(e, DIR, count_problem, &problems);
+        assert_int_equal(st, harmless ? CHR_OK : CHR_CORRUPT);
+        db_options o = options_of(e);
+        o.chr.cache_bytes = 0;
+        o.chr.create_if_missing = false;
+        if (offset % 16 == 0 && db_open(&o, &d) == CHR_OK) {
+            for (uint32_t i = 0; i < 3; i++) {
+                fill(expected, i, 1);
+                if ((st = get(d, NULL, i, &value)) == CHR_OK)
+                    assert_true(slice_equal(buf_slice(&value), chr_bytes(expected, BIG)));
+                else
+                    assert_int_equal(st, CHR_CORRUPT);
+            }
+            assert_int_equal(db_scrub(d), harmless ? CHR_OK : CHR_CORRUPT);
+            assert_int_equal(db_close(d), CHR_OK);
+        }
+        assert_int_equal(env_sim_flip(e, path.text, offset, (uint8_t)(1u << offset % 8)), CHR_OK);
+    }
+    chr_buf_free(&value);
+    chr_buf_free(&all);
+    env_sim_free(e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_come_back_with_every_codec),
         cmocka_unit_test(every_changed_byte_is_noticed),
         cmocka_unit_test(a_reference_to_what_is_no_value_is_noticed),
-        cmocka_unit_test(overwriting_leaves_little_garbage_and_snapshots_what_they_show),
-        cmocka_unit_test(an_iterator_keeps_the_files_it_shows),
-        cmocka_unit_test(nothing_is_left_of_what_is_deleted),
-        cmocka_unit_test(a_store_is_read_with_any_threshold),
-        cmocka_unit_test(repair_keeps_what_can_be_read_and_tells_the_rest),
-        cmocka_unit_test(a_missing_file_is_damage),
+        cmocka_unit_test_setup(overwriting_leaves_little_garbage_and_snapshots_what_they_show, copying),
+        cmocka_unit_test_setup(overwriting_leaves_little_garbage_and_snapshots_what_they_show, keeping),
+        cmocka_unit_test_setup(an_iterator_keeps_the_files_it_shows, copying),
+        cmocka_unit_test_setup(an_iterator_keeps_the_files_it_shows, keeping),
+        cmocka_unit_test_setup(nothing_is_left_of_what_is_deleted, copying),
+        cmocka_unit_test_setup(nothing_is_left_of_what_is_deleted, keeping),
+        cmocka_unit_test_setup(a_store_is_read_with_any_threshold, copying),
+        cmocka_unit_test_setup(a_store_is_read_with_any_threshold, keeping),
+        cmocka_unit_test_setup(repair_keeps_what_can_be_read_and_tells_the_rest, copying),
+        cmocka_unit_test_setup(repair_keeps_what_can_be_read_and_tells_the_rest, keeping),
+        cmocka_unit_test_setup(a_missing_file_is_damage, copying),
+        cmocka_unit_test_setup(a_missing_file_is_damage, keeping),
+        cmocka_unit_test_setup(a_segment_of_big_values_stays_where_it_is, keeping),
+        cmocka_unit_test_setup(a_segment_of_other_things_or_of_what_packs_well_does_not, keeping),
+        cmocka_unit_test_setup(every_changed_byte_of_a_segment_is_noticed_or_harmless, keeping),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -88,7 +88,7 @@ static void edit(manifest *m, table_ref *add, uint32_t to, uint64_t remove_no, u
 static manifest *three_edits(fixture *f)
 {
     manifest *m;
-    assert_int_equal(manifest_create(f->e, DIR, 1, f->empty, 2, 0, &m), CHR_OK);
+    assert_int_equal(manifest_create(f->e, DIR, 1, f->empty, 2, 0, &(named_list){ 0 }, &m), CHR_OK);
     edit(m, f->tables[0], 0, 0, 0, 3);
     edit(m, f->tables[1], 0, 0, 0, 4);
     edit(m, f->tables[2], 6, 10, 0, 0);

@@ -42,6 +42,9 @@ static void test_values(void **state)
     assert_true(slice_equal(o.prefix, chr_str("a=b")));
     assert_int_equal(read_words("uid=4294967294", false, &o), CHR_OK);
     assert_int_equal(o.uid, UINT32_MAX - 1);
+    assert_int_equal(read_words("snapshot=before,rw,max_size=2KiB", false, &o), CHR_OK);
+    assert_true(slice_equal(o.snapshot, chr_str("before")) && o.read_only);
+    assert_int_equal(o.max_size, 2048);
 }
 
 static void test_later_words_win(void **state)
@@ -86,6 +89,10 @@ static void test_refusals(void **state)
     assert_refused("umask=8", "umask cannot be '8'");
     assert_refused("cache=none", "strict or auto");
     assert_refused("prefix=", "prefix has 0 bytes");
+    assert_refused("snapshot=", "1 to 255 bytes");
+    assert_refused("snapshot=a/b", "without '/'");
+    assert_refused("max_size=0", "max_size cannot be '0'");
+    assert_refused("max_size=2X", "max_size cannot be '2X'");
     assert_int_equal(read_words("allow_others,ro", true, &o), CHR_OK);
     assert_true(o.read_only);
     assert_int_equal(read_words("uid=root", true, &o), CHR_INVALID); /* sloppy is about names */

@@ -222,7 +222,7 @@ static void check_holes(model *m, int i)
     const model_object *o = &m->at[i];
     uint64_t            start, end;
     for (uint64_t at = 0; at < o->size; at = end) {
-        assert_int_equal(store_data(m->f->s, model_key(i), at, &start, &end), CHR_OK);
+        assert_int_equal(store_data(m->f->s, NULL, model_key(i), at, &start, &end), CHR_OK);
         assert_true(start >= at && end >= start && end <= o->size && (start < end || start == o->size));
         assert_zeroes(o, at, start);
     }

@@ -162,7 +162,7 @@ static void punch(store *s, slice key, uint64_t offset, uint64_t len)
 static void assert_run(store *s, slice key, uint64_t offset, uint64_t start, uint64_t end)
 {
     uint64_t a, b;
-    assert_int_equal(store_data(s, key, offset, &a, &b), CHR_OK);
+    assert_int_equal(store_data(s, NULL, key, offset, &a, &b), CHR_OK);
     assert_int_equal(a, start);
     assert_int_equal(b, end);
 }
@@ -418,7 +418,7 @@ static void directories_are_apart_from_keys(void **state)
     assert_absent(s, "a/b");
     assert_int_equal(store_stat(s, NULL, OBJECT_DIR, ab, &seen, NULL), CHR_OK);
     assert_int_equal(seen.mode, S_IFDIR | 0700);
-    assert_int_equal(store_get_xattrs(s, OBJECT_DIR, ab, &xattrs), CHR_OK);
+    assert_int_equal(store_get_xattrs(s, NULL, OBJECT_DIR, ab, &xattrs), CHR_OK);
     assert_true(slice_equal(buf_slice(&xattrs), chr_str("list")));
     assert_int_equal(store_iter_new(s, NULL, OBJECT_DIR, none(), none(), &it), CHR_OK);
     chr_iter_first(it);

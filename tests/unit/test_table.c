@@ -547,7 +547,8 @@ static void a_table_says_what_it_refers_to_in_blob_files(void **state)
     char    key[16], ref[BLOB_AT_MAX];
     for (uint32_t i = 0; i < N; i++) { /* a third of each kind; the references are into files 30, 28, 26, ... 12 */
         slice value =
-            i % 3 == 0 ? blob_at_encode(ref, (blob_at){ 30 - i / 9 * 2, 32 + i * 100, i }) : chr_str("inline");
+            i % 3 == 0 ? blob_at_encode(ref, (blob_at){ .file_no = 30 - i / 9 * 2, .offset = 32 + i * 100, .len = i })
+                       : chr_str("inline");
         if (i % 3 == 1) value = chr_str("");
         snprintf(key, sizeof key, "key%05u", i);
         e.at[e.n++] = (entry){ copy_of(chr_str(key)),

@@ -55,9 +55,10 @@ static int teardown(void **state)
 
 static void append(wal *w, uint64_t seq, const char *key)
 {
-    batch b = { 0 };
+    batch    b = { 0 };
+    uint64_t at;
     assert_int_equal(batch_put(&b, chr_str(key), chr_str("value")), CHR_OK);
-    assert_int_equal(wal_append(w, seq, 1, buf_slice(&b.payload)), CHR_OK);
+    assert_int_equal(wal_append(w, seq, 1, buf_slice(&b.payload), &at), CHR_OK);
     batch_free(&b);
 }
 
@@ -208,9 +209,10 @@ static void a_failed_sync_is_final(void **state)
     assert_int_equal(wal_synced(w), 1);
     assert_int_not_equal(wal_sync(w, 2), CHR_OK); /* the disk would say yes now */
     assert_int_equal(wal_synced(w), 1);
-    batch b = { 0 };
+    batch    b = { 0 };
+    uint64_t at;
     assert_int_equal(batch_put(&b, chr_str("c"), chr_str("")), CHR_OK);
-    assert_int_not_equal(wal_append(w, 3, 1, buf_slice(&b.payload)), CHR_OK);
+    assert_int_not_equal(wal_append(w, 3, 1, buf_slice(&b.payload), &at), CHR_OK);
     batch_free(&b);
     assert_int_not_equal(wal_close(w), CHR_OK);
 }
@@ -226,14 +228,14 @@ static void a_full_disk_refuses_the_append_and_accepts_it_later(void **state)
     memset(big.data, 'x', 200 * 1024);
     big.len = 200 * 1024;
     assert_int_equal(batch_put(&b, chr_str("k"), buf_slice(&big)), CHR_OK);
-    uint64_t   seq = 1;
+    uint64_t   seq = 1, at;
     chr_status st;
-    while ((st = wal_append(w, seq, 1, buf_slice(&b.payload))) == CHR_OK) seq++;
+    while ((st = wal_append(w, seq, 1, buf_slice(&b.payload), &at)) == CHR_OK) seq++;
     assert_int_equal(st, CHR_NO_SPACE);
     assert_in_range(seq, 2, 4);
     assert_int_equal(wal_sync(w, seq - 1), CHR_OK); /* what was accepted needs no more space */
     env_sim_set_space(e, 64u << 20);
-    assert_int_equal(wal_append(w, seq, 1, buf_slice(&b.payload)), CHR_OK);
+    assert_int_equal(wal_append(w, seq, 1, buf_slice(&b.payload), &at), CHR_OK);
     assert_int_equal(wal_close(w), CHR_OK);
     batch_free(&b);
     chr_buf_free(&big);
