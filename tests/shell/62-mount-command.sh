@@ -29,8 +29,8 @@ assert_refused "there is no data directory nothing" ./mount.chronos nothing mnt 
 assert_status 0 ./mount.chronos data mnt -f -s -n -v -t chronos -o sync
 if is_mounted "$MNT"; then fail "mount.chronos -f mounted"; fi
 
-# ---- a running server is not a source yet, unless a directory has such a name ----
-assert_refused "mounting from a running server (localhost:8080) is not available yet" "$CHRONOS" mount localhost:8080 mnt
+# ---- HOST:PORT is a server, unless a directory has such a name ----
+assert_refused "is 'chronos serve' running there" "$CHRONOS" mount localhost:8080 mnt
 [ ! -e localhost:8080 ] || fail "the name of a server was taken for a directory"
 mkdir localhost:8080
 assert_status 0 "$CHRONOS" mount localhost:8080 mnt
