@@ -23,7 +23,7 @@ assert_refused "frobnicate" "$CHRONOS" frobnicate
 assert_refused "KEY" "$CHRONOS" get --dir "$DIR"
 assert_refused "'b'" "$CHRONOS" get --dir "$DIR" a b
 assert_refused "nosuchoption" "$CHRONOS" mount -o nosuchoption "$DIR" "$MNT"
-assert_refused "DIR PATH" "$CHRONOS" mount "$DIR"
+assert_refused "HOST:PORT PATH" "$CHRONOS" mount "$DIR"
 assert_refused "--port" "$CHRONOS" cli -p 99999 ping
 assert_refused "there is no data directory" "$CHRONOS" get --dir "$DIR" k
 assert_refused "there is no data directory" "$CHRONOS" check "$DIR"
