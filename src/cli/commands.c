@@ -111,9 +111,10 @@ static const option_spec mount_specs[] = {
       .kind = OPTION_WORDS,
       .argument = "OPTIONS",
       .field = offsetof(mount_command_options, words),
-      .help = "Mount options, separated by commas: ro (read-only), rw, allow_other (other users may use the mount), "
-              "uid=N, gid=N, umask=OCTAL, prefix=KEYS, cache=strict or auto, snapshot=NAME, max_size=SIZE; of a server: "
-              "timeout=SECONDS, auth=FILE (with NAME:PASSWORD), tls, tls-ca=FILE." },
+      .help =
+          "Mount options, separated by commas: ro (read-only), rw, allow_other (other users may use the mount), "
+          "uid=N, gid=N, umask=OCTAL, prefix=KEYS, cache=strict or auto, snapshot=NAME, max_size=SIZE; of a server: "
+          "timeout=SECONDS, auth=FILE (with NAME:PASSWORD), tls, tls-ca=FILE." },
     { .name = "foreground",
       .letter = 'f',
       .kind = OPTION_FLAG,
@@ -204,7 +205,8 @@ const command commands[COMMAND_COUNT] = {
                         .operands = "DIR|HOST:PORT PATH",
                         .summary = "show a data directory, or what a server has, as files",
                         .text = "Opens the store in DIR, or asks the server HOST:PORT (or unix:SOCKET), and shows its "
-                                "keys as files in the empty directory PATH, in a process of its own. Returns when the files are there; 'umount PATH' or "
+                                "keys as files in the empty directory PATH, in a process of its own. Returns when the "
+                                "files are there; 'umount PATH' or "
                                 "'fusermount3 -u PATH' ends it.",
                         .options = mount_specs,
                         .options_count = COUNT_OF(mount_specs),
