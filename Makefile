@@ -73,7 +73,7 @@ test-crash: ## power cuts on a simulated disk at every call, and servers killed 
 	@.ci/deps build test
 	@tests/run crash
 
-test-long: ## the random tests, each for LONG_SECONDS (default 600): the mount beside another file system, crashes, fuzzing
+test-long: ## the random tests, each for LONG_SECONDS (default 600): the mount beside another file system, bad clients, crashes, fuzzing
 	@.ci/deps build test
 	@tests/run long
 

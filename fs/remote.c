@@ -359,7 +359,7 @@ static void say_bye(remote *r)
 
 chr_status remote_open(const remote_options *options, remote **out)
 {
-    unsigned char raw[WIRE_TOKEN_BYTES];
+    unsigned char raw[WIRE_TOKEN_BYTES] = { 0 };
     remote       *r = calloc(1, sizeof *r);
     if (!r) return chr_nomem();
     r->options = *options;

@@ -268,6 +268,7 @@ static bool prepare(const transaction *t, execution *e)
 static request one_of(const request *r, const transaction *t, const execution *e, size_t i)
 {
     request each = *r;
+    each.whole = true;
     each.command = t->commands[i].command;
     each.args = e->args + t->commands[i].first;
     each.n = t->commands[i].n;

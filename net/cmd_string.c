@@ -1,6 +1,7 @@
 /* Commands on whole values. */
 #include "net/calls.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 /* ---- GET, MGET, STRLEN: straight from where the store has it into the reply ---- */
@@ -38,7 +39,68 @@ static bool reply_get(request *r, slice key)
     return st == CHR_OK || st == CHR_NOT_FOUND;
 }
 
-void cmd_get(request *r) { reply_get(r, r->args[1]); }
+/* A value so big that it is said in pieces, as the client takes them: it is never in memory whole. */
+enum { PIECES_FROM = 4 << 20, PIECE_BYTES = 1 << 20 };
+
+typedef struct big_value {
+    store_snapshot *at;
+    uint64_t        size, said;
+} big_value;
+
+static void big_value_free(void *arg)
+{
+    big_value *b = arg;
+    chr_snapshot_free(b->at);
+    free(b);
+}
+
+/* It is too late for an error: if something cannot be read any more, the connection is closed. */
+static void say_piece(request *r, big_value *b)
+{
+    uint64_t left = b->size - b->said;
+    size_t   len = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES, got = 0;
+    if (!buf_reserve(r->out, len) ||
+        store_read(r->store, b->at, r->args[1], b->said, r->out->data + r->out->len, len, &got, NULL, NULL) != CHR_OK)
+        got = 0;
+    r->no_memory = got < len;
+    r->out->len += got;
+    b->said += got;
+    if (b->said == b->size && !buf_append_slice(r->out, chr_str(request_is_line(r) ? "\n" : "\r\n")))
+        r->no_memory = true;
+    if (b->said == b->size || r->no_memory) request_is_complete(r);
+}
+
+/* False: it is not such a value, or not there; nothing was written. */
+static bool reply_in_pieces(request *r, slice key)
+{
+    object_meta meta;
+    uint64_t    seq = 0;
+    big_value  *b = calloc(1, sizeof *b);
+    if (!b || chr_snapshot_new(r->store, &b->at) != CHR_OK) {
+        free(b);
+        return false;
+    }
+    if (store_stat(r->store, b->at, OBJECT_KEY, key, &meta, &seq) != CHR_OK || meta.size < PIECES_FROM ||
+        meta.size > CHR_VALUE_MAX) {
+        big_value_free(b);
+        return false;
+    }
+    b->size = meta.size;
+    request_saw(r, seq);
+    calls_note_lookup(r, true);
+    request_goes_on(r, b, big_value_free);
+    if (!request_is_line(r) && !buf_printf(r->out, "$%" PRIu64 "\r\n", b->size)) r->no_memory = true;
+    say_piece(r, b);
+    return true;
+}
+
+void cmd_get(request *r)
+{
+    if (r->rest)
+        say_piece(r, r->rest);
+    else if (!r->on_worker || r->whole || !reply_in_pieces(r, r->args[1]))
+        reply_get(r, r->args[1]);
+}
 
 void cmd_mget(request *r)
 {

@@ -82,11 +82,11 @@ bool pipeline_run(conn *c, request *r)
     /* If it fails, each is tried alone and answered alone. */
     bool     set = run == cmd_set && all.n > 1 && set_together(r, &all);
     uint64_t each_ns = set ? conn_lap(c) / all.n : 0;
-    size_t   i = 0;
-    for (; i < all.n && !c->dead && !r->deferred && (i == 0 || conn_takes_more(c)); i++) {
+    for (size_t i = 0; i < all.n && !c->dead && !r->deferred && (i == 0 || conn_takes_more(c)); i++) {
         size_t at = c->out.len;
         r->args = all.args[i];
         r->failed = false;
+        c->in_at = all.end[i]; /* what is not run stays in the input */
         if (set)
             reply_ok(r);
         else
@@ -98,6 +98,5 @@ bool pipeline_run(conn *c, request *r)
         conn_count(c, r, set ? each_ns : conn_lap(c));
         conn_finish_command(c, at, r->seq, r->no_memory);
     }
-    if (i > 0) c->in_at = all.end[i - 1]; /* what has not been run stays in the input */
     return true;
 }

@@ -58,6 +58,7 @@ typedef struct request {
     buf               *out;
     uint64_t           seq; /* the answer depends on it; raised by request_saw */
     bool               on_worker;
+    bool               whole;     /* its reply must be complete when it returns: it is one of an EXEC */
     bool               deferred;  /* a reactor's handler wants to run again on a worker; nothing was answered */
     bool               failed;    /* an error was answered */
     bool               no_memory; /* the reply could not be written: the connection is closed */

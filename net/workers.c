@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-enum { WORKERS_MAX = 32 };
+enum { WORKERS_MAX = 32, TAKEN_MIN = 1 << 20 };
 
 struct workers {
     pthread_mutex_t mu;
@@ -15,6 +15,30 @@ struct workers {
     unsigned        n;
 };
 
+static bool copy_arguments(job *j, const request *r, size_t bytes)
+{
+    if (!buf_reserve(&j->bytes, bytes + 1)) return false;
+    for (size_t i = 0; i < r->n; i++) {
+        j->args[i] = chr_bytes(j->bytes.data + j->bytes.len, r->args[i].len);
+        buf_append_slice(&j->bytes, r->args[i]);
+    }
+    return true;
+}
+
+/* A big value stays where it was received: the job has the buffer, and the connection a new one with what came behind. */
+static bool take_arguments(job *j, conn *c, const request *r)
+{
+    buf behind = { 0 };
+    for (size_t i = 0; i < r->n; i++)
+        if (r->args[i].data < c->in.data || r->args[i].data > c->in.data + c->in.len) return false;
+    if (!buf_append_slice(&behind, slice_from(buf_slice(&c->in), c->in_at))) return false;
+    memcpy(j->args, r->args, r->n * sizeof *j->args);
+    j->bytes = c->in;
+    c->in = behind;
+    c->in_at = 0;
+    return true;
+}
+
 job *job_new(conn *c, const request *r)
 {
     size_t bytes = 0;
@@ -23,13 +47,10 @@ job *job_new(conn *c, const request *r)
     if (!j) return NULL;
     for (size_t i = 0; i < r->n; i++) bytes += r->args[i].len;
     j->args = malloc(r->n * sizeof *j->args);
-    if (!j->args || !buf_reserve(&j->bytes, bytes + 1)) {
+    bool taken = j->args && bytes >= TAKEN_MIN && take_arguments(j, c, r);
+    if (!j->args || (!taken && !copy_arguments(j, r, bytes))) {
         job_free(j);
         return NULL;
-    }
-    for (size_t i = 0; i < r->n; i++) {
-        j->args[i] = chr_bytes(j->bytes.data + j->bytes.len, r->args[i].len);
-        buf_append_slice(&j->bytes, r->args[i]);
     }
     j->conn = c;
     j->request = *r;

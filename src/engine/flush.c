@@ -7,6 +7,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -116,6 +117,7 @@ void *db_flush_main(void *arg)
             } else if (pthread_cond_timedwait(&d->work, &d->mu, &until) == ETIMEDOUT) {
                 flushed = false;
                 arena_trim();
+                (void)malloc_trim(0); /* and what big values have left behind */
             }
             continue;
         }
