@@ -50,33 +50,22 @@ static void reply_command_info(request *r, const command *c, const subcommand *s
     reply_categories(r, command_categories(c, sub));
 }
 
-/* What Redis groups the command with. */
-static const char *group_of(const command *c)
-{
-    static const struct {
-        unsigned    categories;
-        const char *name;
-    } groups[] = { { CAT_KEYSPACE, "generic" }, { CAT_STRING, "string" },         { CAT_BITMAP, "bitmap" },
-                   { CAT_PUBSUB, "pubsub" },    { CAT_CONNECTION, "connection" }, { CAT_TRANSACTION, "transactions" } };
-    const subcommand *sub = subcommands_of(c);
-    unsigned          in = sub ? sub->categories : c->categories;
-    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
-        if (in & groups[i].categories) return groups[i].name;
-    return "server";
-}
-
 static void reply_command_docs(request *r, const command *c)
 {
     reply_value(r, chr_str(c->name));
-    reply_map(r, 4);
+    reply_map(r, 6);
     reply_value(r, chr_str("summary"));
     reply_value(r, chr_str(c->summary));
     reply_value(r, chr_str("group"));
-    reply_value(r, chr_str(group_of(c)));
+    reply_value(r, chr_str(command_group(c)));
     reply_value(r, chr_str("categories"));
     reply_categories(r, command_categories(c, NULL));
     reply_value(r, chr_str("syntax"));
     reply_value(r, chr_str(c->arguments));
+    reply_value(r, chr_str("example"));
+    reply_value(r, chr_str(c->example));
+    reply_value(r, chr_str("notes"));
+    reply_value(r, chr_str(c->notes));
 }
 
 /* All commands, or those that are named; `docs`: only known ones, each with its name before it. */

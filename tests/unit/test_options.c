@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "base/words.h"
 #include "cli/commands.h"
 
 #include <libgen.h>
