@@ -45,7 +45,7 @@ static bool connect_to_server(client *c)
 {
     if (c->connection && is_closed(c)) disconnect(c);
     if (c->connection) return true;
-    c->connection = remote_connect(c->options);
+    c->connection = remote_connect(&c->options->server);
     return c->connection != NULL;
 }
 
@@ -267,7 +267,8 @@ static int run_terminal(client *c)
 
     for (;;) {
         if (c->connection)
-            snprintf(prompt, sizeof prompt, "%s:%llu> ", c->options->host, (unsigned long long)c->options->port);
+            snprintf(prompt, sizeof prompt, "%s:%llu> ", c->options->server.host,
+                     (unsigned long long)c->options->server.port);
         else
             snprintf(prompt, sizeof prompt, "not connected> ");
         char *line = readline(prompt);
