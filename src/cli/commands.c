@@ -170,7 +170,25 @@ static const option_spec helper_specs[] = {
       .help = "Accepted." },
 };
 
-static const option_spec cli_specs[] = { REMOTE_OPTIONS(offsetof(cli_options, server)) };
+static const option_spec cli_specs[] = {
+    REMOTE_OPTIONS(offsetof(cli_options, server)),
+    { .name = "raw",
+      .kind = OPTION_FLAG,
+      .field = offsetof(cli_options, raw),
+      .help = "Show replies as bytes, one item a line, as they are written to a file or a pipe, on a terminal too." },
+    { .name = "json",
+      .kind = OPTION_FLAG,
+      .field = offsetof(cli_options, json),
+      .help = "Show each reply as a line of JSON." },
+    { .name = "bigkeys",
+      .kind = OPTION_FLAG,
+      .field = offsetof(cli_options, bigkeys),
+      .help = "Walk all keys, and tell how many there are and which have the biggest values." },
+    { .name = "stat",
+      .kind = OPTION_FLAG,
+      .field = offsetof(cli_options, stat),
+      .help = "Tell each second, in a line, what the server does, until Ctrl-C." },
+};
 static const option_spec backup_specs[] = { REMOTE_OPTIONS(0) };
 
 #define SNAPSHOT_OPTION                                                                                                \
@@ -238,9 +256,9 @@ const command commands[COMMAND_COUNT] = {
                       .operands = "[COMMAND ...]",
                       .summary = "talk to a running server",
                       .text = "Sends COMMAND to a running server and prints the reply. Without COMMAND, "
-                              "reads commands line by line: from the terminal with history and "
-                              "completion, or from a pipe. Words in double quotes may hold spaces and "
-                              "escapes such as \\n and \\x00.",
+                              "reads commands line by line: from the terminal with history, completion and hints, "
+                              "or from a pipe without waiting for each reply; it then exits with 1 if one was an "
+                              "error. Words in double quotes may hold spaces and escapes such as \\n and \\x00.",
                       .options = cli_specs,
                       .options_count = COUNT_OF(cli_specs),
                       .operands_max = OPERANDS_ANY,

@@ -36,6 +36,7 @@ typedef struct remote_options { /* where a running server is, and who one is the
 
 typedef struct cli_options {
     remote_options server;
+    bool           json, raw, bigkeys, stat;
 } cli_options;
 
 typedef struct key_options { /* get, set, del, ls */
