@@ -41,7 +41,7 @@ BENCH     := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/bench_*.c))
 FUZZ      := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps run test test-asan test-tsan test-crash test-long shell unit fuzz bench bench-engine bench-net bench-mount lint format install uninstall clean \
+.PHONY: all help deps run test test-asan test-tsan test-crash test-long shell unit fuzz bench bench-engine bench-net bench-mount lint format protocol install uninstall clean \
         unit-binaries crash-binaries bench-binaries fuzz-binaries
 
 all: $(BUILD)/chronos $(BUILD)/libchronos.a $(BUILD)/libchronos.so ## build program and library
@@ -101,6 +101,10 @@ format: ## format the sources in place
 	@.ci/deps test
 	@find src net fs tests examples -name '*.[ch]' | xargs clang-format -i
 
+protocol: $(BUILD)/tools/commands_md ## make the tables of commands in net/PROTOCOL.md from net/command_table.c
+	@$< net/PROTOCOL.md > $(BUILD)/PROTOCOL.md
+	@cp $(BUILD)/PROTOCOL.md net/PROTOCOL.md
+
 install: all ## install below PREFIX (default /usr/local; DESTDIR is honoured)
 	install -D -m 755 $(BUILD)/chronos "$(DESTDIR)$(PREFIX)/bin/chronos"
 	install -D -m 644 src/chronos.h "$(DESTDIR)$(PREFIX)/include/chronos.h"
@@ -151,6 +155,11 @@ $(BUILD)/libchronos.so: $(call objects,$(LIB_SRC))
 	$(Q)$(CC) -shared -Wl,-soname,libchronos.so.0 -Wl,-z,defs $(ALL_LDFLAGS) -o $@ $^ $(LIB_LIBS)
 
 $(BUILD)/chronos: $(call objects,src/cli/main.c) $(BUILD)/libinternal.a
+	$(say) "  LINK  $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/tools/commands_md: $(BUILD)/obj/net/tools/commands_md.o $(BUILD)/libinternal.a
+	@mkdir -p $(@D)
 	$(say) "  LINK  $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 

@@ -50,33 +50,44 @@ static void reply_command_info(request *r, const command *c, const subcommand *s
     reply_categories(r, command_categories(c, sub));
 }
 
-/* What Redis groups the command with. */
-static const char *group_of(const command *c)
+/* The syntax of each subcommand, behind its name. */
+static void reply_subcommand_docs(request *r, const command *c)
 {
-    static const struct {
-        unsigned    categories;
-        const char *name;
-    } groups[] = { { CAT_KEYSPACE, "generic" }, { CAT_STRING, "string" },         { CAT_BITMAP, "bitmap" },
-                   { CAT_PUBSUB, "pubsub" },    { CAT_CONNECTION, "connection" }, { CAT_TRANSACTION, "transactions" } };
-    const subcommand *sub = subcommands_of(c);
-    unsigned          in = sub ? sub->categories : c->categories;
-    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
-        if (in & groups[i].categories) return groups[i].name;
-    return "server";
+    char   name[COMMAND_NAME_MAX];
+    size_t n = 0;
+    for (const char *at = c->arguments; at; n++) (void)command_call(c, &at);
+    reply_value(r, chr_str("subcommands"));
+    reply_map(r, n);
+    for (const char *at = c->arguments; at;) {
+        slice  call = chr_str(at);
+        size_t word = strcspn(at, " ");
+        call.len = command_call(c, &at);
+        if (word > call.len) word = call.len;
+        reply_value(r, chr_str(command_full_name(c, subcommand_find(c, chr_bytes(call.data, word)), name)));
+        reply_map(r, 1);
+        reply_value(r, chr_str("syntax"));
+        reply_value(r, slice_from(call, word < call.len ? word + 1 : word));
+    }
 }
 
 static void reply_command_docs(request *r, const command *c)
 {
+    bool subs = subcommands_of(c) != NULL;
     reply_value(r, chr_str(c->name));
-    reply_map(r, 4);
+    reply_map(r, subs ? 7 : 6);
     reply_value(r, chr_str("summary"));
     reply_value(r, chr_str(c->summary));
     reply_value(r, chr_str("group"));
-    reply_value(r, chr_str(group_of(c)));
+    reply_value(r, chr_str(command_group(c)));
     reply_value(r, chr_str("categories"));
     reply_categories(r, command_categories(c, NULL));
     reply_value(r, chr_str("syntax"));
     reply_value(r, chr_str(c->arguments));
+    reply_value(r, chr_str("example"));
+    reply_value(r, chr_str(c->example));
+    reply_value(r, chr_str("notes"));
+    reply_value(r, chr_str(c->notes));
+    if (subs) reply_subcommand_docs(r, c);
 }
 
 /* All commands, or those that are named; `docs`: only known ones, each with its name before it. */

@@ -6,217 +6,6 @@
 #include <pthread.h>
 #include <stdio.h>
 
-const command command_table[] = {
-    { "acl", -2, CMD_SLOW | CMD_NO_MULTI | CMD_NOT_MONITORED, 0, 0, 0, 0, 0, cmd_acl,
-      "DELUSER name [name ...] | GENPASS [bits] | GETUSER name | LIST | SETUSER name [rule ...] | USERS | WHOAMI",
-      "Shows and changes who may do what." },
-    { "append", 3, CMD_WRITE | CMD_GROWS | CMD_FAST, CAT_STRING, 1, 1, 1, KEYS_WRITE, cmd_append, "key value",
-      "Appends to a value, and creates it if need be." },
-    { "auth", -2, CMD_SLOW | CMD_NO_MULTI | CMD_NO_AUTH, CAT_FAST | CAT_CONNECTION, 0, 0, 0, 0, cmd_auth,
-      "[username] password", "Says who it is." },
-    { "bgsave", -1, CMD_ADMIN | CMD_SLOW | CMD_NO_MULTI, 0, 0, 0, 0, 0, cmd_save, "",
-      "Makes a checkpoint in the directory checkpoints." },
-    { "bitcount", -2, CMD_READ, CAT_BITMAP, 1, 1, 1, KEYS_READ, cmd_bitcount, "key [start end [BYTE | BIT]]",
-      "Counts the bits that are set." },
-    { "bitfield", -2, CMD_WRITE | CMD_GROWS, CAT_BITMAP, 1, 1, 1, KEYS_BY_ARGUMENTS | KEYS_READ | KEYS_WRITE,
-      cmd_bitfield,
-      "key [GET encoding offset | [OVERFLOW WRAP | SAT | FAIL] SET encoding offset value | INCRBY encoding offset "
-      "increment ...]",
-      "Reads and changes integers within a value." },
-    { "bitfield_ro", -2, CMD_READ | CMD_FAST, CAT_BITMAP, 1, 1, 1, KEYS_READ, cmd_bitfield_ro,
-      "key [GET encoding offset ...]", "Reads integers within a value." },
-    { "bitop", -4, CMD_WRITE | CMD_GROWS, CAT_BITMAP, 2, -1, 1, KEYS_WRITE | KEYS_OTHERS_READ, cmd_bitop,
-      "AND | OR | XOR | NOT destkey key [key ...]", "Combines values bit by bit." },
-    { "bitpos", -3, CMD_READ, CAT_BITMAP, 1, 1, 1, KEYS_READ, cmd_bitpos, "key bit [start [end [BYTE | BIT]]]",
-      "Finds the first bit that is set or clear." },
-    { "client", -2, CMD_NEVER_PAUSED, 0, 0, 0, 0, 0, cmd_client,
-      "CACHING YES | NO | GETNAME | GETREDIR | ID | INFO | KILL filter value [filter value ...] | LIST [TYPE type | ID "
-      "id [id ...]] | NO-EVICT ON | "
-      "OFF | PAUSE milliseconds [WRITE | ALL] | REPLY ON | OFF | SKIP | SETINFO attribute value | SETNAME name | "
-      "TRACKING ON | OFF "
-      "[REDIRECT id] [PREFIX prefix ...] [BCAST] [OPTIN] [OPTOUT] [NOLOOP] | TRACKINGINFO | "
-      "UNPAUSE",
-      "Asks about or changes connections." },
-    { "command", -1, 0, CAT_CONNECTION, 0, 0, 0, 0, cmd_command,
-      "[COUNT | DOCS [name ...] | GETKEYS command [argument ...] | HELP | INFO [name ...] | LIST [FILTERBY PATTERN "
-      "pattern]]",
-      "Describes the commands." },
-    { "compact", 1, CMD_ADMIN | CMD_SLOW | CMD_NO_MULTI, 0, 0, 0, 0, 0, cmd_compact, "",
-      "Compacts the whole store, and waits for it." },
-    { "config", -2, CMD_SLOW | CMD_NO_MULTI | CMD_NOT_MONITORED, 0, 0, 0, 0, 0, cmd_config,
-      "GET pattern [pattern ...] | RESETSTAT | SET setting value [setting value ...]", "Shows and changes settings." },
-    { "copy", -3, CMD_WRITE | CMD_GROWS, CAT_KEYSPACE, 1, 2, 1, KEYS_READ | KEYS_OTHERS_WRITE, cmd_copy,
-      "source destination [DB destination-db] [REPLACE]", "Copies a key." },
-    { "countrange", 3, CMD_READ | CMD_SLOW, CAT_KEYSPACE, 0, 0, 0, KEYS_RANGE | KEYS_READ, cmd_countrange, "start end",
-      "Counts the keys with start <= key < end." },
-    { "dbsize", 1, CMD_READ | CMD_SLOW | CMD_FAST, CAT_KEYSPACE, 0, 0, 0, 0, cmd_dbsize, "", "Counts the keys." },
-    { "debug", -2, CMD_ADMIN | CMD_SLOW | CMD_NO_MULTI, 0, 0, 0, 0, 0, cmd_debug, "SLEEP seconds", "For tests." },
-    { "decr", 2, CMD_WRITE | CMD_GROWS | CMD_FAST, CAT_STRING, 1, 1, 1, KEYS_READ | KEYS_WRITE, cmd_decr, "key",
-      "Subtracts one from a number." },
-    { "decrby", 3, CMD_WRITE | CMD_GROWS | CMD_FAST, CAT_STRING, 1, 1, 1, KEYS_READ | KEYS_WRITE, cmd_decrby,
-      "key decrement", "Subtracts from a number." },
-    { "del", -2, CMD_WRITE, CAT_KEYSPACE, 1, -1, 1, KEYS_WRITE, cmd_del, "key [key ...]",
-      "Deletes keys, all or none." },
-    { "delrange", 3, CMD_WRITE | CMD_SLOW, CAT_KEYSPACE | CAT_DANGEROUS, 0, 0, 0, KEYS_RANGE | KEYS_WRITE, cmd_delrange,
-      "start end", "Deletes the keys with start <= key < end, all at once." },
-    { "discard", 1, CMD_FAST | CMD_UNQUEUED, CAT_TRANSACTION, 0, 0, 0, 0, cmd_discard, "",
-      "Drops the commands queued since MULTI." },
-    { "dump", 2, CMD_READ, CAT_KEYSPACE, 1, 1, 1, KEYS_READ, cmd_dump, "key",
-      "Gives a value in a form that RESTORE takes." },
-    { "echo", 2, CMD_FAST, CAT_CONNECTION, 0, 0, 0, 0, cmd_echo, "message", "Says it back." },
-    { "exec", 1, CMD_WRITE | CMD_UNQUEUED | CMD_NOT_SLOW, CAT_TRANSACTION, 0, 0, 0, 0, cmd_exec, "",
-      "Runs the commands queued since MULTI, all at once." },
-    { "exists", -2, CMD_READ | CMD_FAST, CAT_KEYSPACE, 1, -1, 1, 0, cmd_exists, "key [key ...]",
-      "Counts which of the keys exist." },
-    { "expire", -3, CMD_WRITE | CMD_FAST, CAT_KEYSPACE, 1, 1, 1, KEYS_WRITE, cmd_expire,
-      "key seconds [NX | XX | GT | LT]", "Lets a key expire." },
-    { "expireat", -3, CMD_WRITE | CMD_FAST, CAT_KEYSPACE, 1, 1, 1, KEYS_WRITE, cmd_expireat,
-      "key unix-time-seconds [NX | XX | GT | LT]", "Lets a key expire at a moment." },
-    { "expiretime", 2, CMD_READ | CMD_FAST, CAT_KEYSPACE, 1, 1, 1, KEYS_READ, cmd_expiretime, "key",
-      "Tells the second at which a key expires." },
-    { "flushall", -1, CMD_WRITE | CMD_SLOW, CAT_KEYSPACE | CAT_DANGEROUS, 0, 0, 0, KEYS_ALL | KEYS_WRITE, cmd_flushall,
-      "[ASYNC | SYNC]", "Deletes every key." },
-    { "flushdb", -1, CMD_WRITE | CMD_SLOW, CAT_KEYSPACE | CAT_DANGEROUS, 0, 0, 0, KEYS_ALL | KEYS_WRITE, cmd_flushall,
-      "[ASYNC | SYNC]", "Deletes every key." },
-    { "fs", -3, CMD_READ | CMD_NO_MULTI | CMD_NOT_MONITORED | CMD_NOT_SLOW, CAT_KEYSPACE, 0, 0, 0, KEYS_ALL | KEYS_READ,
-      cmd_fs,
-      "BYE token | DATA token key offset | FIGURES token | LOOKUP token what key [key ...] | NAMES token space prefix "
-      "from | READ token key offset length | STATS token | SYNC token | XATTRS token space key",
-      "What a mount on another machine reads." },
-    { "fscommit", 3, CMD_WRITE | CMD_GROWS | CMD_SLOW | CMD_NO_MULTI | CMD_NOT_MONITORED, CAT_KEYSPACE | CAT_DANGEROUS,
-      0, 0, 0, KEYS_ALL | KEYS_READ | KEYS_WRITE, cmd_fscommit, "token transaction",
-      "What a mount on another machine changes." },
-    { "fssettled", 4, CMD_FAST | CMD_NO_MULTI | CMD_NEVER_PAUSED | CMD_NOT_MONITORED, CAT_KEYSPACE, 0, 0, 0, 0,
-      cmd_fssettled, "token registration count", "A mount on another machine has passed changes on." },
-    { "fswatch", 2, CMD_SLOW | CMD_NO_MULTI | CMD_NEVER_PAUSED | CMD_NOT_MONITORED, CAT_KEYSPACE, 0, 0, 0,
-      KEYS_ALL | KEYS_READ, cmd_fswatch, "token", "A mount on another machine wants to be told of changes." },
-    { "get", 2, CMD_READ | CMD_FAST, CAT_STRING, 1, 1, 1, KEYS_READ, cmd_get, "key", "Gets a value." },
-    { "getbit", 3, CMD_READ | CMD_FAST, CAT_BITMAP, 1, 1, 1, KEYS_READ, cmd_getbit, "key offset", "Tells a bit." },
-    { "getdel", 2, CMD_WRITE | CMD_FAST, CAT_STRING, 1, 1, 1, KEYS_READ | KEYS_WRITE, cmd_getdel, "key",
-      "Gets a value, and deletes it." },
-    { "getex", -2, CMD_WRITE | CMD_FAST, CAT_STRING, 1, 1, 1, KEYS_READ | KEYS_WRITE, cmd_getex,
-      "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]",
-      "Gets a value, and changes when it expires." },
-    { "getrange", 4, CMD_READ, CAT_STRING, 1, 1, 1, KEYS_READ, cmd_getrange, "key start end",
-      "Gets a part of a value." },
-    { "getset", 3, CMD_WRITE | CMD_GROWS | CMD_FAST, CAT_STRING, 1, 1, 1, KEYS_READ | KEYS_WRITE, cmd_getset,
-      "key value", "Sets a value, and tells the old one." },
-    { "hello", -1, CMD_FAST | CMD_NO_MULTI | CMD_NO_AUTH, CAT_CONNECTION, 0, 0, 0, 0, cmd_hello,
-      "[protover [SETNAME clientname]]", "Chooses RESP2 or RESP3." },
-    { "incr", 2, CMD_WRITE | CMD_GROWS | CMD_FAST, CAT_STRING, 1, 1, 1, KEYS_READ | KEYS_WRITE, cmd_incr, "key",
-      "Adds one to a number." },
-    { "incrby", 3, CMD_WRITE | CMD_GROWS | CMD_FAST, CAT_STRING, 1, 1, 1, KEYS_READ | KEYS_WRITE, cmd_incrby,
-      "key increment", "Adds to a number." },
-    { "incrbyfloat", 3, CMD_WRITE | CMD_GROWS | CMD_FAST, CAT_STRING, 1, 1, 1, KEYS_READ | KEYS_WRITE, cmd_incrbyfloat,
-      "key increment", "Adds to a number with a fraction." },
-    { "info", -1, 0, CAT_DANGEROUS, 0, 0, 0, 0, cmd_info, "[section [section ...]]", "Describes the server." },
-    { "keys", 2, CMD_READ | CMD_SLOW | CMD_NO_MULTI, CAT_KEYSPACE | CAT_DANGEROUS, 0, 0, 0, 0, cmd_keys, "pattern",
-      "Lists the keys that match." },
-    { "lastsave", 1, CMD_FAST, CAT_ADMIN | CAT_DANGEROUS, 0, 0, 0, 0, cmd_lastsave, "",
-      "Tells when the last checkpoint was made." },
-    { "latency", -2, 0, 0, 0, 0, 0, 0, cmd_latency,
-      "DOCTOR | HELP | HISTOGRAM [command ...] | HISTORY event | LATEST | RESET [event ...]",
-      "Shows what took long, and when." },
-    { "lcs", -3, CMD_READ | CMD_SLOW, CAT_STRING, 1, 2, 1, KEYS_READ, cmd_lcs,
-      "key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
-      "Finds the longest common subsequence of two values." },
-    { "memory", -2, 0, 0, 0, 0, 0, KEYS_BY_ARGUMENTS, cmd_memory,
-      "DOCTOR | HELP | MALLOC-STATS | PURGE | STATS | USAGE key [SAMPLES count]", "Tells what memory is used for." },
-    { "mget", -2, CMD_READ | CMD_FAST, CAT_STRING, 1, -1, 1, KEYS_READ, cmd_mget, "key [key ...]",
-      "Gets several values." },
-    { "monitor", 1, CMD_ADMIN | CMD_NO_MULTI, 0, 0, 0, 0, 0, cmd_monitor, "", "Shows every command that is run." },
-    { "mset", -3, CMD_WRITE | CMD_GROWS, CAT_STRING, 1, -1, 2, KEYS_WRITE, cmd_mset, "key value [key value ...]",
-      "Sets several values, all or none." },
-    { "msetnx", -3, CMD_WRITE | CMD_GROWS, CAT_STRING, 1, -1, 2, KEYS_WRITE, cmd_msetnx, "key value [key value ...]",
-      "Sets several values, if none of the keys exists." },
-    { "multi", 1, CMD_FAST | CMD_UNQUEUED, CAT_TRANSACTION, 0, 0, 0, 0, cmd_multi, "",
-      "Queues the commands that follow, up to EXEC." },
-    { "object", -2, 0, 0, 0, 0, 0, KEYS_BY_ARGUMENTS, cmd_object,
-      "ENCODING key | FREQ key | HELP | IDLETIME key | REFCOUNT key", "Tells about a value." },
-    { "persist", 2, CMD_WRITE | CMD_FAST, CAT_KEYSPACE, 1, 1, 1, KEYS_WRITE, cmd_persist, "key",
-      "Takes a key's expiry away." },
-    { "pexpire", -3, CMD_WRITE | CMD_FAST, CAT_KEYSPACE, 1, 1, 1, KEYS_WRITE, cmd_pexpire,
-      "key milliseconds [NX | XX | GT | LT]", "Lets a key expire." },
-    { "pexpireat", -3, CMD_WRITE | CMD_FAST, CAT_KEYSPACE, 1, 1, 1, KEYS_WRITE, cmd_pexpireat,
-      "key unix-time-milliseconds [NX | XX | GT | LT]", "Lets a key expire at a moment." },
-    { "pexpiretime", 2, CMD_READ | CMD_FAST, CAT_KEYSPACE, 1, 1, 1, KEYS_READ, cmd_pexpiretime, "key",
-      "Tells the millisecond at which a key expires." },
-    { "ping", -1, CMD_FAST | CMD_SUBSCRIBED, CAT_CONNECTION, 0, 0, 0, 0, cmd_ping, "[message]", "Answers." },
-    { "prefix", -2, CMD_READ | CMD_SLOW | CMD_NO_MULTI, CAT_KEYSPACE, 0, 0, 0, KEYS_PREFIX | KEYS_READ, cmd_prefix,
-      "prefix [LIMIT count] [REV] [KEYS | VALUES]", "Lists keys that begin so, in order, and their values." },
-    { "psetex", 4, CMD_WRITE | CMD_GROWS, CAT_STRING, 1, 1, 1, KEYS_WRITE, cmd_psetex, "key milliseconds value",
-      "Sets a value that expires." },
-    { "psubscribe", -2, CMD_SUBSCRIBED | CMD_NO_MULTI, CAT_PUBSUB, 0, 0, 0, 0, cmd_psubscribe, "pattern [pattern ...]",
-      "Receives what is published on channels that match." },
-    { "pttl", 2, CMD_READ | CMD_FAST, CAT_KEYSPACE, 1, 1, 1, KEYS_READ, cmd_pttl, "key",
-      "Tells the milliseconds a key has left." },
-    { "publish", 3, CMD_FAST, CAT_PUBSUB, 0, 0, 0, 0, cmd_publish, "channel message",
-      "Sends a message to the subscribers of a channel." },
-    { "pubsub", -2, 0, CAT_SLOW, 0, 0, 0, 0, cmd_pubsub, "CHANNELS [pattern] | NUMPAT | NUMSUB [channel ...]",
-      "Tells who is subscribed to what." },
-    { "punsubscribe", -1, CMD_SUBSCRIBED | CMD_NO_MULTI, CAT_PUBSUB, 0, 0, 0, 0, cmd_punsubscribe,
-      "[pattern [pattern ...]]", "Ends PSUBSCRIBE." },
-    { "quit", -1, CMD_FAST | CMD_UNQUEUED | CMD_SUBSCRIBED | CMD_NO_AUTH, CAT_CONNECTION, 0, 0, 0, 0, cmd_quit, "",
-      "Closes the connection." },
-    { "randomkey", 1, CMD_READ | CMD_SLOW, CAT_KEYSPACE, 0, 0, 0, KEYS_ALL, cmd_randomkey, "",
-      "Tells one of the keys." },
-    { "range", -3, CMD_READ | CMD_SLOW | CMD_NO_MULTI, CAT_KEYSPACE, 0, 0, 0, KEYS_RANGE | KEYS_READ, cmd_range,
-      "start end [LIMIT count] [REV] [KEYS | VALUES]",
-      "Lists keys with start <= key < end, in order, and their values." },
-    { "rename", 3, CMD_WRITE, CAT_KEYSPACE, 1, 2, 1, KEYS_READ | KEYS_WRITE | KEYS_OTHERS_WRITE, cmd_rename,
-      "key newkey", "Renames a key." },
-    { "renamenx", 3, CMD_WRITE | CMD_FAST, CAT_KEYSPACE, 1, 2, 1, KEYS_READ | KEYS_WRITE | KEYS_OTHERS_WRITE,
-      cmd_renamenx, "key newkey", "Renames a key, if nothing has the new name." },
-    { "reset", 1, CMD_FAST | CMD_UNQUEUED | CMD_SUBSCRIBED | CMD_NO_AUTH, CAT_CONNECTION, 0, 0, 0, 0, cmd_reset, "",
-      "Puts the connection back to how it began." },
-    { "restore", -4, CMD_WRITE | CMD_GROWS, CAT_KEYSPACE | CAT_DANGEROUS, 1, 1, 1, KEYS_WRITE, cmd_restore,
-      "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
-      "Sets a key to what DUMP gave." },
-    { "save", -1, CMD_ADMIN | CMD_SLOW | CMD_NO_MULTI, 0, 0, 0, 0, 0, cmd_save, "[name]",
-      "Makes a checkpoint in the directory checkpoints." },
-    { "scan", -2, CMD_READ | CMD_SLOW, CAT_KEYSPACE, 0, 0, 0, 0, cmd_scan,
-      "cursor [MATCH pattern] [COUNT count] [TYPE type]", "Walks the keys in steps." },
-    { "select", 2, CMD_FAST, CAT_CONNECTION, 0, 0, 0, 0, cmd_select, "index", "There is database 0." },
-    { "set", -3, CMD_WRITE | CMD_GROWS, CAT_STRING, 1, 1, 1, KEYS_BY_ARGUMENTS | KEYS_READ | KEYS_WRITE, cmd_set,
-      "key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds "
-      "| KEEPTTL]",
-      "Sets a value." },
-    { "setbit", 4, CMD_WRITE | CMD_GROWS, CAT_BITMAP, 1, 1, 1, KEYS_READ | KEYS_WRITE, cmd_setbit, "key offset value",
-      "Sets or clears a bit." },
-    { "setex", 4, CMD_WRITE | CMD_GROWS, CAT_STRING, 1, 1, 1, KEYS_WRITE, cmd_setex, "key seconds value",
-      "Sets a value that expires." },
-    { "setnx", 3, CMD_WRITE | CMD_GROWS | CMD_FAST, CAT_STRING, 1, 1, 1, KEYS_WRITE, cmd_setnx, "key value",
-      "Sets a value, if the key does not exist." },
-    { "setrange", 4, CMD_WRITE | CMD_GROWS, CAT_STRING, 1, 1, 1, KEYS_WRITE, cmd_setrange, "key offset value",
-      "Writes over a part of a value." },
-    { "shutdown", -1, CMD_ADMIN | CMD_NO_MULTI, 0, 0, 0, 0, 0, cmd_shutdown, "", "Stops the server in order." },
-    { "slowlog", -2, 0, 0, 0, 0, 0, 0, cmd_slowlog, "GET [count] | HELP | LEN | RESET",
-      "Shows the last commands that took long." },
-    { "snapshot", -2, CMD_SLOW | CMD_NO_MULTI, 0, 0, 0, 0, 0, cmd_snapshot, "CREATE name | DROP name | HELP | LIST",
-      "Keeps what there is under a name, until it is dropped." },
-    { "strlen", 2, CMD_READ | CMD_FAST, CAT_STRING, 1, 1, 1, 0, cmd_strlen, "key", "Tells the length of a value." },
-    { "subscribe", -2, CMD_SUBSCRIBED | CMD_NO_MULTI, CAT_PUBSUB, 0, 0, 0, 0, cmd_subscribe, "channel [channel ...]",
-      "Receives what is published on channels." },
-    { "substr", 4, CMD_READ, CAT_STRING, 1, 1, 1, KEYS_READ, cmd_getrange, "key start end", "Gets a part of a value." },
-    { "time", 1, CMD_FAST, 0, 0, 0, 0, 0, cmd_time, "", "Tells the server's time." },
-    { "touch", -2, CMD_READ | CMD_FAST, CAT_KEYSPACE, 1, -1, 1, 0, cmd_exists, "key [key ...]",
-      "Counts which of the keys exist." },
-    { "ttl", 2, CMD_READ | CMD_FAST, CAT_KEYSPACE, 1, 1, 1, KEYS_READ, cmd_ttl, "key",
-      "Tells the seconds a key has left." },
-    { "type", 2, CMD_READ | CMD_FAST, CAT_KEYSPACE, 1, 1, 1, 0, cmd_type, "key",
-      "Tells what kind of value a key has." },
-    { "unlink", -2, CMD_WRITE | CMD_FAST, CAT_KEYSPACE, 1, -1, 1, KEYS_WRITE, cmd_del, "key [key ...]",
-      "Deletes keys, all or none." },
-    { "unsubscribe", -1, CMD_SUBSCRIBED | CMD_NO_MULTI, CAT_PUBSUB, 0, 0, 0, 0, cmd_unsubscribe,
-      "[channel [channel ...]]", "Ends SUBSCRIBE." },
-    { "unwatch", 1, CMD_FAST, CAT_TRANSACTION, 0, 0, 0, 0, cmd_unwatch, "", "Forgets what WATCH was given." },
-    { "wait", 3, 0, CAT_CONNECTION, 0, 0, 0, 0, cmd_wait, "numreplicas timeout",
-      "Tells that no replica has anything." },
-    { "watch", -2, CMD_READ | CMD_FAST | CMD_UNQUEUED, CAT_TRANSACTION, 1, -1, 1, 0, cmd_watch, "key [key ...]",
-      "Makes the next EXEC do nothing if one of the keys changes before." },
-};
-const size_t command_count = sizeof command_table / sizeof *command_table;
-
 /* Every request looks its command up: a hash of length and letters, upper and lower case alike, with linear probing. */
 enum { SLOTS = 1024 };
 static const command    *by_name[SLOTS];
@@ -364,6 +153,37 @@ unsigned command_categories(const command *c, const subcommand *sub)
     return in | (in & CAT_FAST || flags & CMD_FAST ? CAT_FAST : CAT_SLOW);
 }
 
+const char *const command_groups[COMMAND_GROUPS] = {
+    "string", "bitmap", "generic", "transactions", "pubsub", "connection", "server",
+};
+
+const char *command_group(const command *c)
+{
+    static const unsigned categories[COMMAND_GROUPS - 1] = {
+        CAT_STRING, CAT_BITMAP, CAT_KEYSPACE, CAT_TRANSACTION, CAT_PUBSUB, CAT_CONNECTION,
+    };
+    const subcommand *sub = subcommands_of(c);
+    unsigned          in = sub ? sub->categories : c->categories;
+    size_t            i = 0;
+    while (i < COMMAND_GROUPS - 1 && !(in & categories[i])) i++;
+    return command_groups[i];
+}
+
+size_t command_call(const command *c, const char **at)
+{
+    const char *from = *at;
+    int         depth = 0; /* of brackets */
+    for (const char *p = from; *p; p++) {
+        depth += (*p == '[') - (*p == ']');
+        if (depth || strncmp(p, " | ", 3) != 0) continue;
+        if (!subcommand_find(c, chr_bytes(p + 3, strcspn(p + 3, " ")))) continue;
+        *at = p + 3;
+        return (size_t)(p - from);
+    }
+    *at = NULL;
+    return strlen(from);
+}
+
 /* ---- keys ---- */
 
 static bool has_word(const slice *args, size_t n, size_t from, const char *word)
@@ -401,23 +221,4 @@ key_places command_keys(const command *c, const slice *args, size_t n)
     at.last = c->last_key < 0 ? n - (size_t)-c->last_key : (size_t)c->last_key;
     at.others = c->keys & (KEYS_OTHERS_READ | KEYS_OTHERS_WRITE) ? c->keys >> 2 & 3u : at.use;
     return at;
-}
-
-enum { SHOWN_BYTES = 128 };
-
-/* As Redis says it. */
-void reply_unknown_command(request *r)
-{
-    buf    text = { 0 };
-    slice  name = r->args[0];
-    size_t shown = 0;
-    buf_printf(&text, "ERR unknown command '%.*s', with args beginning with: ",
-               (int)(name.len < SHOWN_BYTES ? name.len : SHOWN_BYTES), name.data);
-    for (size_t i = 1; i < r->n && shown < SHOWN_BYTES; i++) {
-        size_t len = r->args[i].len < SHOWN_BYTES - shown ? r->args[i].len : SHOWN_BYTES - shown;
-        buf_printf(&text, "'%.*s' ", (int)len, r->args[i].data);
-        shown += len;
-    }
-    reply_error(r, "%.*s", (int)text.len, text.data ? text.data : "ERR unknown command");
-    chr_buf_free(&text);
 }

@@ -1,5 +1,5 @@
 /* The one table of commands: it dispatches, checks arity, says what belongs to which category and which arguments are keys, and feeds
- * COMMAND, ACL, INFO and completion. Any thread. */
+ * COMMAND, HELP, ACL, INFO, completion and PROTOCOL.md. Any thread. */
 #ifndef CHR_NET_COMMAND_H
 #define CHR_NET_COMMAND_H
 
@@ -61,8 +61,10 @@ struct command {
     int         first_key, last_key, key_step;
     unsigned    keys; /* KEYS_* */
     command_fn *run;
-    const char *arguments; /* as HELP shows them */
-    const char *summary;
+    /* For people: HELP, COMMAND DOCS, completion, and the tables in PROTOCOL.md. Empty: there is nothing to say. */
+    const char *arguments, *summary;
+    const char *example; /* its arguments */
+    const char *notes;
 };
 
 enum { COMMAND_NAME_MAX = 32 }; /* bytes */
@@ -71,7 +73,14 @@ extern const size_t  command_count;
 const command       *command_find(slice name); /* NULL: unknown */
 /* The same, cheaper if it is the command that came before, as in most pipelines; that may be NULL. */
 const command *command_find_again(const command *before, slice name);
-void           reply_unknown_command(request *r);
+/* What Redis groups it with: one of the names. */
+const char *command_group(const command *c);
+enum { COMMAND_GROUPS = 7 };
+extern const char *const command_groups[COMMAND_GROUPS];
+/* The ways to call it, one for each subcommand: of `*at`, which begins as its arguments, the length of the first one; `*at` is then the
+ * rest, or NULL. */
+size_t command_call(const command *c, const char **at);
+void   reply_unknown_command(request *r);
 
 /* For commands whose first argument says which. */
 typedef struct subcommand {
@@ -119,7 +128,7 @@ command_fn cmd_info, cmd_command, cmd_config, cmd_compact, cmd_save, cmd_lastsav
 command_fn cmd_monitor, cmd_slowlog, cmd_latency, cmd_memory, cmd_snapshot;
 command_fn cmd_multi, cmd_exec, cmd_discard, cmd_watch, cmd_unwatch;
 command_fn cmd_subscribe, cmd_unsubscribe, cmd_psubscribe, cmd_punsubscribe, cmd_publish, cmd_pubsub;
-command_fn cmd_auth, cmd_acl;
+command_fn cmd_auth, cmd_acl, cmd_help;
 command_fn cmd_fs, cmd_fscommit, cmd_fssettled, cmd_fswatch;
 
 #endif

@@ -69,7 +69,7 @@ static bool is_server_of(const char *dir, redisContext *c)
     return ok;
 }
 
-static bool ask_server(const char *dir, const char *checkpoint, const cli_options *server)
+static bool ask_server(const char *dir, const char *checkpoint, const peer_options *server)
 {
     redisContext *c = remote_connect(server);
     if (!c) return false;
@@ -84,7 +84,7 @@ static bool ask_server(const char *dir, const char *checkpoint, const cli_option
     return ok;
 }
 
-static bool make_checkpoint(const char *dir, const char *checkpoint, const cli_options *server)
+static bool make_checkpoint(const char *dir, const char *checkpoint, const peer_options *server)
 {
     chr_options options = chr_options_default();
     store      *s;
@@ -112,7 +112,7 @@ static void note_of(const char *dir, char *note, size_t size)
              stamp, CHR_VERSION);
 }
 
-static int backup(const char *dir, const char *checkpoint, const char *dest, const cli_options *server)
+static int backup(const char *dir, const char *checkpoint, const char *dest, const peer_options *server)
 {
     char      note[PATH_MAX + 128];
     published what;
@@ -141,7 +141,7 @@ int backup_run(const command_values *values, size_t count, char **operand)
     if (st == CHR_LOCKED) return complain("another backup of %s is being made; wait for its end", dir);
     if (!chr_ok(st)) return complain("%s", chr_message());
     (void)env_list(env_posix(), all.text, remove_left_over, all.text);
-    int status = backup(dir, checkpoint.text, dest, &values->cli);
+    int status = backup(dir, checkpoint.text, dest, &values->remote);
     env_unlock_file(env_posix(), lock);
     return status;
 }

@@ -12,17 +12,41 @@
         .field = offsetof(values, dir), .help = "The data directory."                                                  \
     }
 
-#define SERVER_OPTIONS(host_field, port_field)                                                                         \
+/* `at`: where the values have their peer_options. */
+#define REMOTE_OPTIONS(at)                                                                                             \
     { .name = "host",                                                                                                  \
       .letter = 'h',                                                                                                   \
       .kind = OPTION_TEXT,                                                                                             \
       .argument = "HOST",                                                                                              \
       .standard = "127.0.0.1",                                                                                         \
-      .field = (host_field),                                                                                           \
+      .field = (at) + offsetof(peer_options, host),                                                                    \
       .help = "The server's name or address, or unix:PATH." },                                                         \
+        { .name = "port",                                                                                              \
+          .letter = 'p',                                                                                               \
+          .kind = OPTION_COUNT,                                                                                        \
+          .argument = "PORT",                                                                                          \
+          .standard = "8080",                                                                                          \
+          .field = (at) + offsetof(peer_options, port),                                                                \
+          .min = 1,                                                                                                    \
+          .max = UINT16_MAX,                                                                                           \
+          .help = "The server's port." },                                                                              \
+        { .name = "user",                                                                                              \
+          .kind = OPTION_TEXT,                                                                                         \
+          .argument = "NAME",                                                                                          \
+          .field = (at) + offsetof(peer_options, user),                                                                \
+          .help = "Who to tell the server one is; the password is asked for, unless a file has it." },                 \
+        { .name = "password-file",                                                                                     \
+          .kind = OPTION_TEXT,                                                                                         \
+          .argument = "FILE",                                                                                          \
+          .field = (at) + offsetof(peer_options, password_file),                                                       \
+          .help = "The file whose first line is the password, of the user default if no other is named." },            \
+        { .name = "tls",                                                                                               \
+          .kind = OPTION_FLAG,                                                                                         \
+          .field = (at) + offsetof(peer_options, tls),                                                                 \
+          .help = "The port speaks TLS; the server's certificate must be good for HOST." },                            \
     {                                                                                                                  \
-        .name = "port", .letter = 'p', .kind = OPTION_COUNT, .argument = "PORT", .standard = "8080",                   \
-        .field = (port_field), .min = 1, .max = UINT16_MAX, .help = "The server's port."                               \
+        .name = "tls-ca", .kind = OPTION_TEXT, .argument = "FILE", .field = (at) + offsetof(peer_options, tls_ca),     \
+        .help = "Certificates, in PEM, that may vouch for the server, instead of the system's; includes --tls."        \
     }
 
 static const option_spec serve_specs[] = {
@@ -148,7 +172,26 @@ static const option_spec helper_specs[] = {
       .help = "Accepted." },
 };
 
-static const option_spec cli_specs[] = { SERVER_OPTIONS(offsetof(cli_options, host), offsetof(cli_options, port)) };
+static const option_spec cli_specs[] = {
+    REMOTE_OPTIONS(offsetof(cli_options, server)),
+    { .name = "raw",
+      .kind = OPTION_FLAG,
+      .field = offsetof(cli_options, raw),
+      .help = "Show replies as bytes, one item a line, as they are written to a file or a pipe, on a terminal too." },
+    { .name = "json",
+      .kind = OPTION_FLAG,
+      .field = offsetof(cli_options, json),
+      .help = "Show each reply as a line of JSON." },
+    { .name = "bigkeys",
+      .kind = OPTION_FLAG,
+      .field = offsetof(cli_options, bigkeys),
+      .help = "Walk all keys, and tell how many there are and which have the biggest values." },
+    { .name = "stat",
+      .kind = OPTION_FLAG,
+      .field = offsetof(cli_options, stat),
+      .help = "Tell each second, in a line, what the server does, until Ctrl-C." },
+};
+static const option_spec backup_specs[] = { REMOTE_OPTIONS(0) };
 
 #define SNAPSHOT_OPTION                                                                                                \
     {                                                                                                                  \
@@ -176,7 +219,7 @@ static const option_spec stats_specs[] = {
       .kind = OPTION_FLAG,
       .field = offsetof(stats_options, watch),
       .help = "Show what a running server does, drawn anew each second, until q or Ctrl-C." },
-    SERVER_OPTIONS(offsetof(stats_options, server.host), offsetof(stats_options, server.port)),
+    REMOTE_OPTIONS(offsetof(stats_options, server)),
 };
 
 static const option_spec check_specs[] = {
@@ -216,9 +259,9 @@ const command commands[COMMAND_COUNT] = {
                       .operands = "[COMMAND ...]",
                       .summary = "talk to a running server",
                       .text = "Sends COMMAND to a running server and prints the reply. Without COMMAND, "
-                              "reads commands line by line: from the terminal with history and "
-                              "completion, or from a pipe. Words in double quotes may hold spaces and "
-                              "escapes such as \\n and \\x00.",
+                              "reads commands line by line: from the terminal with history, completion and hints, "
+                              "or from a pipe without waiting for each reply; it then exits with 1 if one was an "
+                              "error. Words in double quotes may hold spaces and escapes such as \\n and \\x00.",
                       .options = cli_specs,
                       .options_count = COUNT_OF(cli_specs),
                       .operands_max = OPERANDS_ANY,
@@ -286,8 +329,8 @@ const command commands[COMMAND_COUNT] = {
                                  "is replaced at once when all is on disk, and is a store like any other. Without "
                                  "options the server is looked for where it is by default; CHRONOS_AUTH=NAME:PASSWORD "
                                  "in the environment is for a server that asks for a password.",
-                         .options = cli_specs,
-                         .options_count = COUNT_OF(cli_specs),
+                         .options = backup_specs,
+                         .options_count = COUNT_OF(backup_specs),
                          .operands_min = 2,
                          .operands_max = 2 },
     [COMMAND_RESTORE] = { .name = "restore",

@@ -27,9 +27,16 @@ typedef struct mount_helper_options {
     const char *type;
 } mount_helper_options;
 
-typedef struct cli_options { /* cli, backup */
+typedef struct peer_options { /* where a running server is, and who one is there; cli, backup, stats --watch */
     const char *host;
     uint64_t    port;
+    const char *user, *password_file, *tls_ca; /* or NULL */
+    bool        tls;
+} peer_options;
+
+typedef struct cli_options {
+    peer_options server;
+    bool         json, raw, bigkeys, stat;
 } cli_options;
 
 typedef struct key_options { /* get, set, del, ls */
@@ -39,9 +46,9 @@ typedef struct key_options { /* get, set, del, ls */
 } key_options;
 
 typedef struct stats_options {
-    const char *dir;
-    bool        watch;
-    cli_options server; /* for watch */
+    const char  *dir;
+    bool         watch;
+    peer_options server; /* for watch */
 } stats_options;
 
 typedef struct check_options {
@@ -54,6 +61,7 @@ typedef union command_values {
     mount_command_options mount;
     mount_helper_options  helper;
     cli_options           cli;
+    peer_options          remote; /* backup */
     key_options           key;
     stats_options         stats;
     check_options         check;

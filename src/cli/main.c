@@ -1,4 +1,5 @@
 /* chronos: finds the subcommand, has its options parsed, and runs it. Called as mount.chronos it is mount(8)'s helper. */
+#include "base/words.h"
 #include "cli/commands.h"
 #include "cli/show.h"
 

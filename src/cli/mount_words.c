@@ -1,5 +1,7 @@
 #include "cli/mount_words.h"
 
+#include "base/words.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -59,10 +59,6 @@ chr_status options_parse(const command *c, int argc, char **argv, void *values, 
 bool options_help(const command *c, buf *text);
 bool options_usage(const command *c, buf *text);
 
-/* The word among `count` words that `wrong` was most likely meant to be, or NULL. `stride` is the distance in bytes from one
- * const char * to the next, so that a table of structs can be searched. */
-const char *nearest_word(const char *wrong, const char *const *words, size_t count, size_t stride);
-
 /* Numbers with units. False: it is not one, or does not fit. */
 bool parse_size(const char *text, uint64_t *bytes); /* B, K = KiB, M, G, T: 1024; kB, MB, GB, TB: 1000 */
 bool parse_time_ms(const char *text, uint64_t *ms); /* ms (also without a unit), s, min */

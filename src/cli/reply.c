@@ -1,6 +1,9 @@
 #include "cli/reply.h"
 
+#include "cli/show.h"
+
 #include <hiredis/sds.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 
 static bool append_quoted(buf *to, slice text)
@@ -54,3 +57,60 @@ bool reply_append_plain(buf *to, const redisReply *reply)
     default: return buf_append(to, reply->str, reply->len) && buf_append_byte(to, '\n');
     }
 }
+
+/* ---- JSON ---- */
+
+static bool is_text(slice s)
+{
+    uint32_t code;
+    while (s.len) {
+        size_t n = utf8_length(s, &code);
+        if (!n) return false;
+        s = slice_from(s, n);
+    }
+    return true;
+}
+
+static bool append_base64(buf *to, slice bytes)
+{
+    if (!buf_reserve(to, (bytes.len + 2) / 3 * 4 + 1)) return false; /* it adds a NUL */
+    to->len +=
+        (size_t)EVP_EncodeBlock((unsigned char *)to->data + to->len, (const unsigned char *)bytes.data, (int)bytes.len);
+    return true;
+}
+
+static bool append_json_string(buf *to, slice text)
+{
+    if (!is_text(text)) return buf_printf(to, "{\"base64\":\"") && append_base64(to, text) && buf_append(to, "\"}", 2);
+    bool ok = buf_append_byte(to, '"');
+    for (size_t i = 0; i < text.len && ok; i++) {
+        char c = text.data[i];
+        if (c == '"' || c == '\\')
+            ok = buf_printf(to, "\\%c", c);
+        else if ((uint8_t)c < 0x20 || c == 0x7f)
+            ok = c == '\n' ? buf_append(to, "\\n", 2) : buf_printf(to, "\\u%04x", (unsigned)c);
+        else
+            ok = buf_append_byte(to, (uint8_t)c);
+    }
+    return ok && buf_append_byte(to, '"');
+}
+
+static bool append_json(buf *to, const redisReply *reply)
+{
+    bool ok = true;
+    switch (reply->type) {
+    case REDIS_REPLY_INTEGER: return buf_printf(to, "%lld", reply->integer);
+    case REDIS_REPLY_NIL: return buf_append(to, "null", 4);
+    case REDIS_REPLY_ERROR:
+        return buf_printf(to, "{\"error\":") && append_json_string(to, chr_bytes(reply->str, reply->len)) &&
+               buf_append_byte(to, '}');
+    case REDIS_REPLY_ARRAY:
+        ok = buf_append_byte(to, '[');
+        for (size_t i = 0; i < reply->elements && ok; i++)
+            ok = (i == 0 || buf_append_byte(to, ',')) && append_json(to, reply->element[i]);
+        return ok && buf_append_byte(to, ']');
+    default: return append_json_string(to, chr_bytes(reply->str, reply->len));
+    }
+}
+
+bool reply_append_json(buf *to, const redisReply *reply) { return append_json(to, reply) && buf_append_byte(to, '\n'); }

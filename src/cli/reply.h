@@ -11,4 +11,7 @@ bool reply_append_pretty(buf *to, const redisReply *reply);
 /* Bytes as they are, one item a line. */
 bool reply_append_plain(buf *to, const redisReply *reply);
 
+/* A line of JSON. Bytes that are no text are {"base64":"..."}, an error {"error":"..."}. */
+bool reply_append_json(buf *to, const redisReply *reply);
+
 #endif

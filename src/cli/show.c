@@ -25,20 +25,28 @@ int complain(const char *format, ...)
     return EXIT_FAILED;
 }
 
+size_t utf8_length(slice s, uint32_t *code)
+{
+    const uint8_t *p = (const uint8_t *)s.data;
+    *code = p[0];
+    if (p[0] < 0x80) return 1;
+    size_t len = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+    if (p[0] < 0xc2 || p[0] > 0xf4 || s.len < len) return 0;
+    *code = p[0] & (0xffu >> (len + 1));
+    for (size_t i = 1; i < len; i++) {
+        if ((p[i] & 0xc0) != 0x80) return 0;
+        *code = *code << 6 | (p[i] & 0x3f);
+    }
+    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+    return *code < least[len] || *code > 0x10ffff || (*code >= 0xd800 && *code <= 0xdfff) ? 0 : len;
+}
+
 /* The length of the well-formed, visible UTF-8 character that `s` begins with, or 0. */
 static size_t utf8_visible(slice s)
 {
-    const uint8_t *p = (const uint8_t *)s.data;
-    if (p[0] < 0x80) return p[0] >= 0x20 && p[0] != 0x7f;
-    size_t   len = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-    uint32_t code = p[0] & (0xffu >> (len + 1));
-    if (p[0] < 0xc2 || p[0] > 0xf4 || s.len < len) return 0;
-    for (size_t i = 1; i < len; i++) {
-        if ((p[i] & 0xc0) != 0x80) return 0;
-        code = code << 6 | (p[i] & 0x3f);
-    }
-    static const uint32_t least[] = { 0, 0, 0xa0, 0x800, 0x10000 }; /* 0x80 to 0x9f are control characters */
-    if (code < least[len] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) return 0;
+    uint32_t code;
+    size_t   len = utf8_length(s, &code);
+    if (code < 0x20 || (code >= 0x7f && code < 0xa0)) return 0;
     /* Line separators, and the marks that turn the order of what follows. */
     if (code == 0x2028 || code == 0x2029 || (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069))
         return 0;

@@ -6,6 +6,8 @@
 
 /* Prints "chronos: ", the text and a newline to stderr, and returns EXIT_FAILED. */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The length of the well-formed UTF-8 character that `s`, which is not empty, begins with, or 0. */
+size_t utf8_length(slice s, uint32_t *code);
 /* Control characters and what is not UTF-8 become \n, \t, \r or \x00, a backslash becomes two. */
 bool append_escaped(buf *to, slice bytes);
 /* "712 B", "4.0 KiB", "31.5 GiB". */

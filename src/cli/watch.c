@@ -111,7 +111,7 @@ static bool wait_for_key(const terminal *t, int64_t until_ms, bool *resized)
 }
 
 /* Until the user has enough, or something fails. */
-static chr_status watch(redisContext *c, const cli_options *server, const terminal *t)
+static chr_status watch(redisContext *c, const peer_options *server, const terminal *t)
 {
     redisReply *before = NULL, *now = NULL;
     buf         frame = { 0 };
@@ -137,7 +137,7 @@ static chr_status watch(redisContext *c, const cli_options *server, const termin
     return st;
 }
 
-int watch_server(const cli_options *server)
+int watch_server(const peer_options *server)
 {
     terminal t;
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))

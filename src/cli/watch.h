@@ -5,10 +5,10 @@
 #include "cli/commands.h"
 
 /* An exit status. Needs a terminal, which is afterwards as it was. */
-int watch_server(const cli_options *server);
+int watch_server(const peer_options *server);
 
 /* The screen for what INFO said `seconds` ago and says now, in lines that end in \n. `before` is NULL at first: then
  * there are no rates. False: no memory. */
-bool watch_frame(buf *to, const cli_options *server, const char *before, const char *now, double seconds);
+bool watch_frame(buf *to, const peer_options *server, const char *before, const char *now, double seconds);
 
 #endif

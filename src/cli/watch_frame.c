@@ -56,7 +56,7 @@ static slice info_word(const char *info, const char *name)
 
 static bool label(buf *to, const char *name) { return buf_printf(to, "%-15s", name); }
 
-static bool put_head(buf *to, const cli_options *server, const pair *p)
+static bool put_head(buf *to, const peer_options *server, const pair *p)
 {
     char address[300];
     if (strncmp(server->host, "unix:", 5) == 0)
@@ -166,7 +166,7 @@ static bool put_trouble(buf *to, const pair *p)
     return ok;
 }
 
-bool watch_frame(buf *to, const cli_options *server, const char *before, const char *now, double seconds)
+bool watch_frame(buf *to, const peer_options *server, const char *before, const char *now, double seconds)
 {
     const pair p = { before, now, seconds };
     to->len = 0;

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "base/words.h"
 #include "cli/commands.h"
 
 #include <libgen.h>
@@ -70,7 +71,7 @@ static void every_default_is_one_that_the_parser_takes(void **state)
     assert_int_equal(p.values.serve.cache_bytes, chr_options_default().cache_bytes);
     assert_int_equal(p.values.serve.memtable_bytes, chr_options_default().memtable_bytes);
     assert_false(p.values.serve.allow_remote);
-    assert_int_equal(parse(&commands[COMMAND_CLI], "").values.cli.port, 8080);
+    assert_int_equal(parse(&commands[COMMAND_CLI], "").values.cli.server.port, 8080);
     assert_string_equal(parse(&commands[COMMAND_CHECK], "").values.check.dir, "./chronos-data");
 }
 
@@ -91,8 +92,8 @@ static void letters_take_their_argument_attached_or_behind(void **state)
     (void)state;
     parsed p = parse(&commands[COMMAND_CLI], "-p7000 -h there");
     assert_int_equal(p.st, CHR_OK);
-    assert_int_equal(p.values.cli.port, 7000);
-    assert_string_equal(p.values.cli.host, "there");
+    assert_int_equal(p.values.cli.server.port, 7000);
+    assert_string_equal(p.values.cli.server.host, "there");
 
     p = parse(&commands[COMMAND_MOUNT], "-fo ro,allow_other dir path -o x");
     assert_int_equal(p.st, CHR_OK);
@@ -135,7 +136,7 @@ static void what_follows_the_command_of_cli_is_left_alone(void **state)
     assert_int_equal(p.operands, 5);
     assert_string_equal(p.word[2], "-h");
     assert_string_equal(p.word[4], "--");
-    assert_string_equal(p.values.cli.host, "127.0.0.1");
+    assert_string_equal(p.values.cli.server.host, "127.0.0.1");
 }
 
 static void help_is_found_and_needs_no_operands(void **state)
