@@ -7,6 +7,7 @@
 #include "cli/reply.h"
 #include "cli/show.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -133,6 +134,7 @@ int cli_run(const command_values *values, size_t count, char **operand)
                                        : screen && !o->raw ? FORMAT_PRETTY
                                                            : FORMAT_PLAIN };
     int                status;
+    signal(SIGPIPE, SIG_IGN); /* a server that closes while it is written to is no reason to end without a word */
     if (o->json + o->raw > 1) return complain("--json and --raw exclude each other");
     if (o->bigkeys + o->stat + (count > 0) > 1) return complain("--bigkeys, --stat and a COMMAND exclude each other");
     if (o->bigkeys)

@@ -66,12 +66,14 @@ static bool take_reply(pipe_run *p, const sent *s)
 static void drain(pipe_run *p)
 {
     bool listen = p->n && is_listening_command(p->waits[p->n - 1].word[0]);
+    bool last = p->n && is_last_command(p->waits[p->n - 1].word[0]);
     for (size_t i = 0; i < p->n; i++) {
         if (!p->failed && !take_reply(p, &p->waits[i])) fail(p);
         sdsfreesplitres(p->waits[i].word, p->waits[i].count);
     }
     p->n = 0;
     print_out(p);
+    if (last) client_disconnect(p->c); /* the server does the same, but perhaps not yet */
     if (listen && !p->failed && client_listen(p->c) != ANSWERED) fail(p);
 }
 

@@ -79,13 +79,15 @@ static void *pump(void *arg)
 {
     tunnel *t = arg;
     for (;;) {
-        step out = move_out(t), in = move_in(t);
+        step out = move_out(t);
+        bool full = tls_wants_write(t->tls); /* before the other direction is asked the same */
+        step in = move_in(t);
         if (out == STEP_ENDED || in == STEP_ENDED) break;
         if (out == STEP_MOVED || in == STEP_MOVED) continue;
         bool          gives = t->in.at < t->in.end, sends = t->out.at < t->out.end;
         struct pollfd of[] = {
             { .fd = t->near, .events = (short)((gives ? POLLOUT : 0) | (sends ? 0 : POLLIN)) },
-            { .fd = t->far, .events = (short)((tls_wants_write(t->tls) ? POLLOUT : 0) | (gives ? 0 : POLLIN)) },
+            { .fd = t->far, .events = (short)((full && sends ? POLLOUT : 0) | (gives ? 0 : POLLIN)) },
         };
         (void)poll(of, 2, -1);
     }
