@@ -43,7 +43,7 @@ forget_all() {
     fusermount3 -u "$TMP/pass"
     sync
     as_root sh -c 'echo 3 >/proc/sys/vm/drop_caches'
-    start_server "${server_args[@]}"
+    restart_server
     start_passthrough
 }
 
