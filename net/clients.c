@@ -40,7 +40,7 @@ static void describe(const conn *c, int64_t now, buf *text)
     int            queued = atomic_load(&s->queued);
     unsigned       tracks = atomic_load(&s->tracking);
     buf_printf(text, "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%.*s age=%" PRId64 " idle=%" PRId64, s->id, s->address,
-               c->reactor->server->address, c->fd, (int)s->name.len, s->name.data ? s->name.data : "",
+               c->door->address, c->fd, (int)s->name.len, s->name.data ? s->name.data : "",
                (now - s->created_ms) / 1000, (now - atomic_load(&s->active_ms)) / 1000);
     buf_printf(text, " flags=%s%s%s%s%s%s%s db=0 sub=%u psub=%u multi=%d cmd=%s user=%s redir=%" PRId64 " resp=%d",
                is_subscriber(s) ? "P" : "", tracks ? "t" : "", tracks & TRACK_BROKEN ? "R" : "",

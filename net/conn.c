@@ -37,13 +37,14 @@ static void describe_peer(session *s, int fd)
     snprintf(s->address, sizeof s->address, "%s:%u", a.ss_family == AF_UNIX ? "unix" : host, port);
 }
 
-conn *conn_new(reactor *r, int fd, tls *with)
+conn *conn_new(reactor *r, int fd, const door *by)
 {
     conn *c = calloc(1, sizeof *c);
     int   on = 1;
     if (!c) return NULL;
     c->reactor = r;
     c->fd = fd;
+    c->door = by;
     c->session.id = atomic_fetch_add(&r->server->next_id, 1) + 1;
     c->session.resp = 2;
     atomic_init(&c->session.queued, -1);
@@ -53,11 +54,11 @@ conn *conn_new(reactor *r, int fd, tls *with)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     c->events = EPOLLIN;
     struct epoll_event e = { .events = c->events, .data.ptr = c };
-    if (with) {
-        c->tls = tls_accept(with, fd);
+    if (by->tls) {
+        c->tls = tls_accept(by->tls, fd);
         c->request_since_ms = r->now_ms; /* the handshake has no more time than a request */
     }
-    if ((with && !c->tls) || epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, fd, &e) != 0) {
+    if ((by->tls && !c->tls) || epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, fd, &e) != 0) {
         tls_stream_free(c->tls);
         free(c);
         return NULL;

@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 
 typedef struct reactor  reactor;
+typedef struct door     door;
 typedef struct job      job;
 typedef struct conn     conn;
 typedef struct delivery delivery;
@@ -38,6 +39,7 @@ struct conn {
     conn       *held_prev, *held_next;
     bool        is_held;
     int         fd;
+    const door *door;   /* by which it came */
     tls_stream *tls;    /* or NULL */
     uint32_t    events; /* asked of epoll */
     session     session;
@@ -72,7 +74,7 @@ struct conn {
 void conn_close(conn *c);
 /* It has been sent what its socket would take, and there is more. */
 static inline bool conn_is_blocked(const conn *c) { return c->events & EPOLLOUT; }
-conn              *conn_new(reactor *r, int fd, tls *with); /* `with` NULL: without TLS */
+conn              *conn_new(reactor *r, int fd, const door *by);
 /* Events of epoll; 0 when an acknowledgement or a worker's answer may let it go on. May end in `dead`. */
 void conn_turn(conn *c, uint32_t events);
 /* The first half of that, without TLS: commands are run and nothing is sent. */

@@ -1,5 +1,5 @@
-/* Listening, and the reactors: one thread each, with an epoll and a listening socket of its own on the shared port
- * (SO_REUSEPORT), so that the kernel spreads connections and nothing is shared between them but the store. */
+/* The reactors: one thread each, with an epoll and a listening socket of its own on the shared port (see net/listen.c), so that the
+ * kernel spreads connections and nothing is shared between them but the store. */
 #include "net/server_internal.h"
 
 #include "base/log.h"
@@ -7,165 +7,22 @@
 #include "net/users.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
     EVENTS = 256,
-    BACKLOG = 1024,
     CLIENTS_MAX = 10000,
     ACCEPTS_A_TURN = 64,
     WORKERS = 4,
     DRAIN_MS = 3000, /* what is in flight has so long to finish when the server stops */
     DRAIN_STEP_MS = 10,
 };
-
-/* ---- addresses ---- */
-
-static chr_status split_address(const char *listen_at, char host[128], char port[16])
-{
-    const char *colon = strrchr(listen_at, ':'), *from = listen_at, *end = colon;
-    if (colon && from[0] == '[' && end > from && end[-1] == ']') {
-        from++;
-        end--;
-    }
-    int64_t number;
-    if (!colon || end - from >= 128 || strlen(colon + 1) >= 16 || !parse_int64(chr_str(colon + 1), &number) ||
-        number < 0 || number > 65535)
-        return chr_fail(CHR_INVALID, "%s is not an address to listen on; write ADDRESS:PORT, such as 127.0.0.1:8080",
-                        listen_at);
-    memcpy(host, from, (size_t)(end - from));
-    host[end - from] = 0;
-    strcpy(port, colon + 1);
-    return CHR_OK;
-}
-
-static chr_status open_listener(const struct addrinfo *a, const char *listen_at, bool shared, int *out)
-{
-    int on = 1, fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) return chr_errno(errno, "listen on", listen_at);
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (shared) (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-    if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0) {
-        *out = fd;
-        return CHR_OK;
-    }
-    int error = errno;
-    close(fd);
-    if (error == EADDRINUSE)
-        return chr_fail(CHR_INVALID, "%s is in use by another program; choose another port with --listen", listen_at);
-    return chr_fail(CHR_INVALID, "cannot listen on %s: %s", listen_at, strerror(error));
-}
-
-static void note_address(char *text, size_t size, int fd, const char *host)
-{
-    struct sockaddr_storage a;
-    socklen_t               len = sizeof a;
-    char                    port[16] = "0";
-    if (getsockname(fd, (struct sockaddr *)&a, &len) == 0)
-        (void)getnameinfo((struct sockaddr *)&a, len, NULL, 0, port, sizeof port, NI_NUMERICSERV);
-    snprintf(text, size, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
-}
-
-/* A socket file that nobody answers at was left by a server that is gone. */
-static bool is_abandoned(const struct sockaddr_un *a)
-{
-    struct stat about;
-    if (lstat(a->sun_path, &about) != 0 || !S_ISSOCK(about.st_mode)) return false;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) return false;
-    bool refused = connect(fd, (const struct sockaddr *)a, sizeof *a) != 0 && errno == ECONNREFUSED;
-    close(fd);
-    return refused;
-}
-
-/* All reactors accept from `fd`, which was opened for the first. */
-static chr_status share_listener(server *s, int fd, const char *at, bool tls_too)
-{
-    for (unsigned i = 0; i < s->n_reactors; i++) {
-        int each = i == 0 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 0);
-        if (each < 0) return chr_errno(errno, "listen on", at);
-        *(tls_too ? &s->reactors[i].tls_fd : &s->reactors[i].listen_fd) = each;
-    }
-    return CHR_OK;
-}
-
-static chr_status listen_unix(server *s, const char *path)
-{
-    struct sockaddr_un a = { .sun_family = AF_UNIX };
-    if (!*path || strlen(path) >= sizeof a.sun_path)
-        return chr_fail(CHR_INVALID, "%s is not a path to listen on; it may have up to %zu bytes", s->options.listen,
-                        sizeof a.sun_path - 1);
-    strcpy(a.sun_path, path);
-    if (is_abandoned(&a)) (void)unlink(path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) return chr_errno(errno, "listen on", path);
-    if (bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || listen(fd, BACKLOG) != 0) {
-        int error = errno;
-        close(fd);
-        if (error == EADDRINUSE)
-            return chr_fail(CHR_INVALID, "%s is there already; stop the server that uses it, or remove it", path);
-        return chr_fail(CHR_INVALID, "cannot listen on %s: %s", path, strerror(error));
-    }
-    snprintf(s->address, sizeof s->address, "unix:%s", path);
-    s->socket_path = s->address + strlen("unix:");
-    return share_listener(s, fd, path, false);
-}
-
-static chr_status listen_tls(server *s)
-{
-    char            host[128] = "", port[16] = "";
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV }, *found = NULL;
-    const char     *at = s->options.tls_listen;
-    int             fd = -1;
-    chr_status      st = tls_open(s->options.tls_certificate, s->options.tls_key, &s->tls);
-    if (st == CHR_OK) st = split_address(at, host, port);
-    if (st != CHR_OK) return st;
-    int error = getaddrinfo(host[0] ? host : NULL, port, &hints, &found);
-    if (error) return chr_fail(CHR_INVALID, "cannot listen on %s: %s", at, gai_strerror(error));
-    st = open_listener(found, at, false, &fd);
-    freeaddrinfo(found);
-    if (st != CHR_OK) return st;
-    note_address(s->tls_address, sizeof s->tls_address, fd, host);
-    return share_listener(s, fd, at, true);
-}
-
-/* The port must be free: one socket that is not shared proves it, before others share it. */
-static chr_status listen_all(server *s)
-{
-    char            host[128] = "", port[16] = "";
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV }, *found = NULL;
-    const char     *at = s->options.listen;
-    int             probe = -1;
-    if (strncmp(at, "unix:", 5) == 0) return listen_unix(s, at + 5);
-    chr_status st = split_address(at, host, port);
-    if (st != CHR_OK) return st;
-    int error = getaddrinfo(host[0] ? host : NULL, port, &hints, &found);
-    if (error) return chr_fail(CHR_INVALID, "cannot listen on %s: %s", at, gai_strerror(error));
-    st = open_listener(found, at, false, &probe);
-    if (st == CHR_OK) {
-        note_address(s->address, sizeof s->address, probe, host);
-        close(probe);
-        snprintf(port, sizeof port, "%s", strrchr(s->address, ':') + 1);
-        freeaddrinfo(found);
-        found = NULL;
-        if (getaddrinfo(*host ? host : NULL, port, &hints, &found))
-            st = chr_fail(CHR_INVALID, "cannot listen on %s", at);
-    }
-    for (unsigned i = 0; i < s->n_reactors && st == CHR_OK; i++)
-        st = open_listener(found, at, true, &s->reactors[i].listen_fd);
-    if (found) freeaddrinfo(found);
-    return st;
-}
 
 /* ---- reactors ---- */
 
@@ -193,7 +50,7 @@ static void acknowledged(void *arg)
         if (atomic_load(&s->reactors[i].awaits_ack)) reactor_wake(&s->reactors[i]);
 }
 
-static void accept_some(reactor *r, int listen_fd, tls *with)
+static void accept_some(reactor *r, int listen_fd, const door *by)
 {
     server *s = r->server;
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
@@ -202,10 +59,10 @@ static void accept_some(reactor *r, int listen_fd, tls *with)
         if (atomic_fetch_add(&s->clients, 1) >= s->settings.max_clients) {
             atomic_fetch_sub(&s->clients, 1);
             static const char full[] = "-ERR max number of clients reached\r\n";
-            ssize_t           ignored = with ? 0 : send(fd, full, sizeof full - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+            ssize_t           ignored = by->tls ? 0 : send(fd, full, sizeof full - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
             (void)ignored;
             atomic_fetch_add(&s->rejected, 1);
-        } else if (conn_new(r, fd, with)) {
+        } else if (conn_new(r, fd, by)) {
             atomic_fetch_add(&s->connections, 1);
             continue;
         } else {
@@ -297,15 +154,15 @@ static int turn(reactor *r, struct epoll_event *events, int n)
     conn *touched = NULL;
     r->now_ms = server_clock_ms();
     for (int i = 0; i < n; i++) {
-        if (events[i].data.ptr == &r->listen_fd) {
-            accept_some(r, r->listen_fd, NULL);
-        } else if (events[i].data.ptr == &r->tls_fd) {
-            accept_some(r, r->tls_fd, r->server->tls);
+        const int *fd = events[i].data.ptr;
+        if (fd >= r->door_fds && fd < r->door_fds + SERVER_DOORS_MAX) {
+            accept_some(r, *fd, &r->server->doors[fd - r->door_fds]);
         } else if (events[i].data.ptr == &r->wake_fd) {
             uint64_t count;
             ssize_t  ignored = read(r->wake_fd, &count, sizeof count);
             (void)ignored;
             atomic_store(&r->woken, false);
+            atomic_store(&r->asked, false);
             woken = true;
         } else {
             conn *c = events[i].data.ptr;
@@ -348,8 +205,7 @@ static void *reactor_main(void *arg)
         if (r->held && atomic_load(&r->server->acks) != acks) wait = 0;
     }
     /* No new connections; replies that are under way may still go out. */
-    (void)epoll_ctl(r->epoll_fd, EPOLL_CTL_DEL, r->listen_fd, NULL);
-    if (r->tls_fd >= 0) (void)epoll_ctl(r->epoll_fd, EPOLL_CTL_DEL, r->tls_fd, NULL);
+    for (size_t i = 0; i < r->server->n_doors; i++) (void)epoll_ctl(r->epoll_fd, EPOLL_CTL_DEL, r->door_fds[i], NULL);
     for (int waited = 0; waited < DRAIN_MS; waited += DRAIN_STEP_MS) {
         bool busy = false;
         for (const conn *c = r->conns; c; c = c->next) busy = busy || c->job || c->out_at < c->out.len;
@@ -365,14 +221,13 @@ static chr_status reactor_init(reactor *r)
     pthread_mutex_init(&r->mu, NULL);
     r->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     r->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    struct epoll_event listening = { .events = EPOLLIN | EPOLLEXCLUSIVE, .data.ptr = &r->listen_fd };
-    struct epoll_event tls_listening = { .events = EPOLLIN | EPOLLEXCLUSIVE, .data.ptr = &r->tls_fd };
     struct epoll_event waking = { .events = EPOLLIN, .data.ptr = &r->wake_fd };
-    if (r->epoll_fd < 0 || r->wake_fd < 0 || epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, r->listen_fd, &listening) != 0 ||
-        (r->tls_fd >= 0 && epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, r->tls_fd, &tls_listening) != 0) ||
-        epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, r->wake_fd, &waking) != 0)
-        return chr_errno(errno, "prepare", "a reactor");
-    return CHR_OK;
+    bool ok = r->epoll_fd >= 0 && r->wake_fd >= 0 && epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, r->wake_fd, &waking) == 0;
+    for (size_t i = 0; i < r->server->n_doors && ok; i++) {
+        struct epoll_event listening = { .events = EPOLLIN | EPOLLEXCLUSIVE, .data.ptr = &r->door_fds[i] };
+        ok = epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, r->door_fds[i], &listening) == 0;
+    }
+    return ok ? CHR_OK : chr_errno(errno, "prepare", "a reactor");
 }
 
 static void reactor_free(reactor *r)
@@ -384,8 +239,8 @@ static void reactor_free(reactor *r)
         conn_retire(c);
     }
     bury(r);
-    if (r->listen_fd >= 0) close(r->listen_fd);
-    if (r->tls_fd >= 0) close(r->tls_fd);
+    for (size_t i = 0; i < SERVER_DOORS_MAX; i++)
+        if (r->door_fds[i] >= 0) close(r->door_fds[i]);
     if (r->wake_fd >= 0) close(r->wake_fd);
     if (r->epoll_fd >= 0) close(r->epoll_fd);
     pthread_mutex_destroy(&r->mu);
@@ -393,9 +248,32 @@ static void reactor_free(reactor *r)
 
 /* ---- the server ---- */
 
-const char *server_address(const server *s) { return s->address; }
-const char *server_tls_address(const server *s) { return s->tls_address; }
-const char *server_port(const server *s) { return s->socket_path ? "0" : strrchr(s->address, ':') + 1; }
+const char *server_address(const server *s, size_t i, bool *with_tls)
+{
+    if (i >= s->n_doors) return NULL;
+    *with_tls = s->doors[i].tls != NULL;
+    return s->doors[i].address;
+}
+
+const char *server_port(const server *s)
+{
+    for (size_t i = 0; i < s->n_doors; i++)
+        if (!s->doors[i].tls && strncmp(s->doors[i].address, "unix:", 5) != 0)
+            return strrchr(s->doors[i].address, ':') + 1;
+    return "0";
+}
+
+/* Each reactor is woken, and must have had a turn by the next time. */
+bool server_breathes(server *s)
+{
+    bool all = true;
+    for (unsigned i = 0; i < s->n_reactors; i++) {
+        reactor *r = &s->reactors[i];
+        all = all && !atomic_exchange(&r->asked, true);
+        reactor_wake(r);
+    }
+    return all;
+}
 
 static void stop(server *s, unsigned running)
 {
@@ -415,7 +293,8 @@ static void stop(server *s, unsigned running)
         reactor_free(r);
     }
     cursors_free(&s->cursors);
-    if (s->socket_path) (void)unlink(s->socket_path);
+    for (size_t i = 0; i < s->n_doors; i++)
+        if (s->doors[i].socket_path) (void)unlink(s->doors[i].socket_path);
     pubsub_free(&s->pubsub);
     tracking_free(&s->tracking);
     mounts_free(&s->mounts);
@@ -462,12 +341,12 @@ chr_status server_start(store *st, const server_options *options, server **out)
     for (unsigned i = 0; i < s->n_reactors; i++) {
         reactor *r = &s->reactors[i];
         r->server = s;
-        r->epoll_fd = r->wake_fd = r->listen_fd = r->tls_fd = -1;
+        r->epoll_fd = r->wake_fd = -1;
+        for (size_t k = 0; k < SERVER_DOORS_MAX; k++) r->door_fds[k] = -1;
         r->inbox_end = &r->inbox;
     }
     status = options->users ? users_open(options->users, &s->users) : CHR_OK;
-    if (status == CHR_OK) status = listen_all(s);
-    if (status == CHR_OK && options->tls_listen) status = listen_tls(s);
+    if (status == CHR_OK) status = server_listen(s);
     for (unsigned i = 0; i < s->n_reactors; i++) {
         chr_status made = status == CHR_OK ? reactor_init(&s->reactors[i]) : CHR_OK;
         if (status == CHR_OK) status = made;
@@ -488,7 +367,9 @@ chr_status server_start(store *st, const server_options *options, server **out)
         stop(s, running);
         return chr_fail(CHR_NO_MEMORY, "cannot start a thread");
     }
-    log_line(LOG_INFO, "net", "listening", "address=%s reactors=%u", s->address, s->n_reactors);
+    for (size_t i = 0; i < s->n_doors; i++)
+        log_line(LOG_INFO, "net", "listening", "address=%s%s reactors=%u", s->doors[i].address,
+                 s->doors[i].tls ? " tls=yes" : "", s->n_reactors);
     *out = s;
     return CHR_OK;
 }

@@ -27,13 +27,14 @@ enum { REACTORS_MAX = 64 };
 typedef struct reactor {
     server         *server;
     pthread_t       thread;
-    int             epoll_fd, listen_fd;
-    int             tls_fd;     /* listens, too; -1: no TLS */
-    int             wake_fd;    /* an eventfd: acknowledged writes, finished jobs, stopping */
-    atomic_bool     woken;      /* the eventfd has been written and not yet read */
-    conn           *conns;      /* list; changed with mu held, so that others may read it */
-    conn           *held;       /* those with replies that wait for acknowledgement; list */
-    atomic_bool     awaits_ack; /* there are such */
+    int             epoll_fd;
+    int             door_fds[SERVER_DOORS_MAX]; /* listen, as the server's doors say; -1: none */
+    int             wake_fd;                    /* an eventfd: acknowledged writes, finished jobs, stopping */
+    atomic_bool     woken;                      /* the eventfd has been written and not yet read */
+    atomic_bool     asked;                      /* whether it breathes, and did not answer yet */
+    conn           *conns;                      /* list; changed with mu held, so that others may read it */
+    conn           *held;                       /* those with replies that wait for acknowledgement; list */
+    atomic_bool     awaits_ack;                 /* there are such */
     pthread_mutex_t mu;
     job            *finished;           /* by workers; mu */
     delivery       *inbox, **inbox_end; /* published to subscribers here, oldest first; mu */
@@ -44,12 +45,19 @@ typedef struct reactor {
     call_table      calls; /* changed by this thread only */
 } reactor;
 
+/* What clients come in by. */
+struct door {
+    char        address[160];
+    const char *socket_path; /* in `address`, if it is a socket file of ours; removed at the end */
+    tls        *tls;         /* NULL: none */
+};
+
 struct server {
     store            *store;
     server_options    options;
-    char              address[128], tls_address[128];
-    tls              *tls;         /* NULL: none */
-    const char       *socket_path; /* in `address`, if that is a Unix socket's; removed at the end */
+    door              doors[SERVER_DOORS_MAX];
+    size_t            n_doors;
+    tls              *tls; /* NULL: none */
     int64_t           started_ms;
     char              run_id[41]; /* another one at each start */
     reactor           reactors[REACTORS_MAX];
@@ -75,7 +83,8 @@ struct server {
     _Atomic(uint64_t) next_id, clients, connections, rejected;
 };
 
-const char *server_port(const server *s); /* "0": there is none */
+const char *server_port(const server *s); /* the first without TLS; "0": there is none */
+chr_status  server_listen(server *s);     /* net/listen.c: opens all that the options name */
 int64_t     server_clock_ms(void);        /* never goes back */
 void        reactor_wake(reactor *r);
 

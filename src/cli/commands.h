@@ -8,7 +8,8 @@
 enum { EXIT_DONE = 0, EXIT_NEGATIVE = 1, EXIT_FAILED = 2 };
 
 typedef struct serve_options {
-    const char  *dir, *listen, *mount, *users, *tls, *tls_cert, *tls_key;
+    const char  *dir, *mount, *users, *tls, *tls_cert, *tls_key;
+    address_list listen;
     sync_setting sync;
     uint64_t     threads, cache_bytes, memtable_bytes;
     bool         allow_remote;

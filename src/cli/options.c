@@ -102,6 +102,7 @@ static const char *example_of(option_kind kind)
     case OPTION_COUNT: return "a number, such as 4";
     case OPTION_SIZE: return "a number with an optional unit, such as 4096, 64KiB or 2GiB";
     case OPTION_SYNC: return "'always', 'none', or a time such as 100ms or 2s";
+    case OPTION_ADDRESSES:
     case OPTION_ADDRESS: return "an address with a port, such as 127.0.0.1:8080 or [::1]:8080, or unix:PATH";
     default: return "something";
     }
@@ -173,6 +174,22 @@ static chr_status add_words(const command *c, const option_spec *o, const char *
     return CHR_OK;
 }
 
+/* The first one is the default, in whose place those come that are given. */
+static chr_status add_address(const command *c, const option_spec *o, const char *text, address_list *to)
+{
+    if (text == o->standard) {
+        to->at[to->count++] = text;
+        return CHR_OK;
+    }
+    if (!to->given) to->count = 0;
+    to->given = true;
+    if (to->count == ADDRESSES_MAX)
+        return chr_fail(CHR_INVALID, "chronos %s: %s can be given at most %d times", c->name, label_of(o).text,
+                        ADDRESSES_MAX);
+    to->at[to->count++] = text;
+    return CHR_OK;
+}
+
 static chr_status set_value(const command *c, const option_spec *o, const char *text, void *values)
 {
     void    *field = (char *)values + o->field;
@@ -191,9 +208,11 @@ static chr_status set_value(const command *c, const option_spec *o, const char *
         if (chr_ok(st)) *(uint64_t *)field = number;
         return st;
     }
+    case OPTION_ADDRESSES:
     case OPTION_ADDRESS:
-        if (strncmp(text, "unix:", 5) == 0 && text[5]) break;
-        if (!parse_address(text, host, sizeof host, &port)) return bad_value(c, o, text);
+        if (!(strncmp(text, "unix:", 5) == 0 && text[5]) && !parse_address(text, host, sizeof host, &port))
+            return bad_value(c, o, text);
+        if (o->kind == OPTION_ADDRESSES) return add_address(c, o, text, field);
         break;
     case OPTION_TEXT:
         if (!*text)

@@ -17,15 +17,23 @@ typedef struct word_list {
     size_t count;
 } word_list;
 
+enum { ADDRESSES_MAX = 8 };
+typedef struct address_list {
+    const char *at[ADDRESSES_MAX]; /* borrowed */
+    size_t      count;
+    bool        given; /* not the default */
+} address_list;
+
 /* What an option's argument is, and the type of the field that takes it. */
 typedef enum option_kind {
-    OPTION_FLAG,    /* none; bool */
-    OPTION_TEXT,    /* anything but nothing: a path, a host; const char *, borrowed from the command line */
-    OPTION_COUNT,   /* 0, 8; uint64_t */
-    OPTION_SIZE,    /* 4096, 64KiB, 2GiB; uint64_t, bytes */
-    OPTION_SYNC,    /* always, none, or a time: 100, 100ms, 2s; sync_setting */
-    OPTION_ADDRESS, /* ADDR:PORT, [::1]:8080; const char *, borrowed */
-    OPTION_WORDS,   /* a,b,c; may be given several times; word_list */
+    OPTION_FLAG,      /* none; bool */
+    OPTION_TEXT,      /* anything but nothing: a path, a host; const char *, borrowed from the command line */
+    OPTION_COUNT,     /* 0, 8; uint64_t */
+    OPTION_SIZE,      /* 4096, 64KiB, 2GiB; uint64_t, bytes */
+    OPTION_SYNC,      /* always, none, or a time: 100, 100ms, 2s; sync_setting */
+    OPTION_ADDRESS,   /* ADDR:PORT, [::1]:8080; const char *, borrowed */
+    OPTION_ADDRESSES, /* the same, several times; address_list */
+    OPTION_WORDS,     /* a,b,c; may be given several times; word_list */
 } option_kind;
 
 typedef struct option_spec {

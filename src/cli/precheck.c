@@ -237,3 +237,17 @@ chr_status precheck_listen(const char *address, bool allow_remote)
     freeaddrinfo(found);
     return st;
 }
+
+chr_status precheck_socket_passed(int fd, bool allow_remote)
+{
+    struct sockaddr_storage a = { 0 };
+    socklen_t               size = sizeof a;
+    if (getsockname(fd, (struct sockaddr *)&a, &size) != 0) return chr_errno(errno, "ask about", "a socket");
+    bool remote = (a.ss_family == AF_INET || a.ss_family == AF_INET6) && !is_loopback((struct sockaddr *)&a);
+    if (!remote || allow_remote) return CHR_OK;
+    return chr_fail(
+        CHR_INVALID,
+        "the socket passed as descriptor %d can be reached from other machines and nothing is encrypted; add "
+        "--allow-remote if that is what you want",
+        fd);
+}

@@ -15,6 +15,8 @@ chr_status precheck_store(const char *dir, bool may_create);
 chr_status precheck_mount_point(const char *path, const char *dir);
 /* "ADDR:PORT" can be listened on; beyond this machine only if `allow_remote`. */
 chr_status precheck_listen(const char *address, bool allow_remote);
+/* The same of a socket that listens already. */
+chr_status precheck_socket_passed(int fd, bool allow_remote);
 
 /* `path` from / on. False: it would be too long. */
 bool absolute_path(const char *path, char absolute[PATH_MAX]);

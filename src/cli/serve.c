@@ -7,6 +7,7 @@
 #include "cli/precheck.h"
 #include "cli/show.h"
 #include "cli/stop.h"
+#include "cli/systemd.h"
 #include "net/server.h"
 #include "net/tls.h"
 #include "net/users.h"
@@ -20,19 +21,28 @@ static chr_status precheck_tls(const serve_options *o)
     chr_status st = CHR_OK;
     if (!o->tls_cert || !o->tls_key)
         return chr_fail(CHR_INVALID, "TLS needs a certificate and its key; give --tls-cert and --tls-key");
-    if (strncmp(o->tls, "unix:", 5) == 0) return chr_fail(CHR_INVALID, "--tls takes ADDR:PORT, not a socket file");
+    if (o->tls && strncmp(o->tls, "unix:", 5) == 0)
+        return chr_fail(CHR_INVALID, "--tls takes ADDR:PORT, not a socket file");
     /* What TLS protects may be reached from elsewhere, if users are told apart. */
-    st = precheck_listen(o->tls, o->allow_remote || o->users);
+    if (o->tls) st = precheck_listen(o->tls, o->allow_remote || o->users);
     if (chr_ok(st)) st = tls_open(o->tls_cert, o->tls_key, &t);
     if (chr_ok(st)) tls_free(t);
     return st;
 }
 
-static chr_status precheck(const serve_options *o)
+static chr_status precheck(const serve_options *o, const server_options *of_server)
 {
     mount_options options = { 0 };
-    chr_status    st = precheck_listen(o->listen, o->allow_remote);
-    if (chr_ok(st) && o->tls) st = precheck_tls(o);
+    chr_status    st = CHR_OK;
+    bool          with_tls = o->tls != NULL;
+    for (size_t i = 0; i < of_server->n_inherited && chr_ok(st); i++) {
+        bool protected = of_server->inherited[i].tls && o->users;
+        st = precheck_socket_passed(of_server->inherited[i].fd, o->allow_remote || protected);
+        with_tls = with_tls || of_server->inherited[i].tls;
+    }
+    for (size_t i = 0; of_server->listen[i] && chr_ok(st); i++)
+        st = precheck_listen(of_server->listen[i], o->allow_remote);
+    if (chr_ok(st) && with_tls) st = precheck_tls(o);
     if (chr_ok(st)) st = precheck_store(o->dir, true);
     if (chr_ok(st) && o->mount) st = precheck_mount_point(o->mount, o->dir);
     if (chr_ok(st)) st = mount_words_read(&o->mount_words, false, &options);
@@ -67,27 +77,33 @@ static chr_status open_store(const serve_options *o, store **out)
     return store_open(o->dir, &options, out);
 }
 
-static chr_status start_server(const serve_options *o, store *s, stop *end, server **out)
+/* Sockets that systemd passes take the place of the default address, and are served beside those that are given. */
+static chr_status say_what_to_serve(const serve_options *o, stop *end, server_options *to)
 {
-    server_options options = { .listen = o->listen,
-                               .threads = (unsigned)o->threads,
-                               .on_shutdown = on_shutdown,
-                               .shutdown_arg = end,
-                               .mount_point = o->mount,
-                               .users = o->users,
-                               .tls_listen = o->tls,
-                               .tls_certificate = o->tls_cert,
-                               .tls_key = o->tls_key };
-    return server_start(s, &options, out);
+    *to = (server_options){ .threads = (unsigned)o->threads,
+                            .on_shutdown = on_shutdown,
+                            .shutdown_arg = end,
+                            .mount_point = o->mount,
+                            .users = o->users,
+                            .tls_listen = o->tls,
+                            .tls_certificate = o->tls_cert,
+                            .tls_key = o->tls_key };
+    chr_status st = systemd_sockets(to);
+    if (chr_ok(st) && (o->listen.given || !to->n_inherited))
+        memcpy(to->listen, o->listen.at, o->listen.count * sizeof *to->listen);
+    return st;
 }
 
 static void say_ready(const serve_options *o, const server *srv)
 {
-    printf("chronos: ready on %s", server_address(srv));
-    if (o->tls) printf(", TLS on %s", server_tls_address(srv));
+    bool with_tls = false;
+    printf("chronos: ready on ");
+    for (size_t i = 0; server_address(srv, i, &with_tls); i++)
+        printf("%s%s%s", i ? ", " : "", with_tls ? "TLS on " : "", server_address(srv, i, &with_tls));
     if (o->mount) printf(", mounted at %s", o->mount);
     printf("\n");
     fflush(stdout);
+    systemd_notify("READY=1");
 }
 
 /* The mount is there before the server and after it, and its .chronos/config asks for the server's settings. */
@@ -123,8 +139,9 @@ static void config_door_set(config_door *door, server *srv)
 }
 
 /* Both doors, until somebody asks to stop. */
-static int serve_doors(const serve_options *o, store *s, stop *end)
+static int serve_doors(const serve_options *o, const server_options *of_server, store *s, stop *end)
 {
+    watchdog     *dog = NULL;
     mount        *m = NULL;
     server       *srv = NULL;
     int           status = EXIT_FAILED;
@@ -137,16 +154,22 @@ static int serve_doors(const serve_options *o, store *s, stop *end)
                               .unmounted_arg = (void *)o->mount };
     if (!chr_ok(mount_words_read(&o->mount_words, false, &options))) return complain("%s", chr_message());
     if (o->mount && !chr_ok(mount_start(s, &options, &m))) return complain("%s", chr_message());
-    if (!chr_ok(start_server(o, s, end, &srv))) {
+    if (!chr_ok(server_start(s, of_server, &srv))) {
         complain("%s", chr_message());
         goto stop_mount;
     }
-    config_door_set(&door, srv);
-    say_ready(o, srv);
-    log_line(LOG_INFO, "serve", "stopping", "why=%s", stop_wait(end));
-    config_door_set(&door, NULL);
+    if (chr_ok(watchdog_start(srv, &dog))) {
+        config_door_set(&door, srv);
+        say_ready(o, srv);
+        log_line(LOG_INFO, "serve", "stopping", "why=%s", stop_wait(end));
+        systemd_notify("STOPPING=1");
+        config_door_set(&door, NULL);
+        status = EXIT_DONE;
+    } else {
+        complain("%s", chr_message());
+    }
+    watchdog_stop(dog);
     server_stop(srv);
-    status = EXIT_DONE;
 stop_mount:
     if (m) mount_stop(m);
     return status;
@@ -156,16 +179,19 @@ int serve_run(const command_values *values, size_t count, char **operand)
 {
     (void)count;
     (void)operand;
-    int    status;
-    stop   end;
-    store *s;
+    int            status;
+    stop           end;
+    store         *s;
+    server_options of_server;
     log_set_level(LOG_INFO);
-    if (!chr_ok(precheck(&values->serve)) || !chr_ok(stop_begin(&end))) return complain("%s", chr_message());
+    if (!chr_ok(say_what_to_serve(&values->serve, &end, &of_server)) || !chr_ok(precheck(&values->serve, &of_server)) ||
+        !chr_ok(stop_begin(&end)))
+        return complain("%s", chr_message());
     chr_status st = open_store(&values->serve, &s);
     if (!chr_ok(st)) {
         status = complain_of_opening(st, values->serve.dir);
     } else {
-        status = serve_doors(&values->serve, s, &end);
+        status = serve_doors(&values->serve, &of_server, s, &end);
         if (!chr_ok(chr_close(s))) status = complain("%s", chr_message());
     }
     stop_end(&end);

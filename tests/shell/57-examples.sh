@@ -42,7 +42,8 @@ assert_eq "$(redis get greeting)" 'hello from node'
 # The systemd unit and the line for /etc/fstab
 if command -v systemd-analyze >/dev/null; then
     sed "s,/usr/local/bin/chronos,$CHRONOS," "$EXAMPLES/chronos.service" >chronos.service
-    systemd-analyze verify --man=no ./chronos.service >said 2>&1 || fail "systemd-analyze: $(cat said)"
+    cp "$EXAMPLES/chronos.socket" .
+    systemd-analyze verify --man=no ./chronos.socket ./chronos.service >said 2>&1 || fail "systemd-analyze: $(cat said)"
 fi
 options=$(sed -n 's/^ExecStart=[^ ]*chronos serve \(.*\)$/\1/p' "$EXAMPLES/chronos.service")
 [ -n "$options" ] || fail "the unit starts no server"

@@ -31,13 +31,13 @@ static inline int setup(void **state)
     fixture       *f = calloc(1, sizeof *f);
     const char    *tmp = getenv("TMPDIR");
     store_options  o = { .chr = chr_options_default(), .keeps_hot = true };
-    server_options net = { .listen = "127.0.0.1:0", .threads = 2 };
+    server_options net = { .listen = { "127.0.0.1:0" }, .threads = 2 };
     assert_non_null(f);
     snprintf(f->dir, sizeof f->dir, "%s/chronos-server-XXXXXX", tmp ? tmp : "/tmp");
     assert_non_null(mkdtemp(f->dir));
     assert_int_equal(store_open(f->dir, &o, &f->s), CHR_OK);
     if (server_start(f->s, &net, &f->srv) != CHR_OK) fail_msg("%s", chr_message());
-    f->port = atoi(strrchr(server_address(f->srv), ':') + 1);
+    f->port = atoi(strrchr(server_address(f->srv, 0, &(bool){ false }), ':') + 1);
     *state = f;
     return 0;
 }

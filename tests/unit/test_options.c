@@ -64,7 +64,7 @@ static void every_default_is_one_that_the_parser_takes(void **state)
     parsed p = parse(&commands[COMMAND_SERVE], "");
     assert_int_equal(p.st, CHR_OK);
     assert_string_equal(p.values.serve.dir, "./chronos-data");
-    assert_string_equal(p.values.serve.listen, "127.0.0.1:8080");
+    assert_string_equal(p.values.serve.listen.at[0], "127.0.0.1:8080");
     assert_null(p.values.serve.mount);
     assert_int_equal(p.values.serve.sync.mode, CHR_SYNC_ALWAYS);
     assert_int_equal(p.values.serve.threads, 0);
@@ -81,7 +81,7 @@ static void an_argument_may_follow_a_space_or_an_equals_sign(void **state)
     parsed p = parse(&commands[COMMAND_SERVE], "--dir=a --listen [::1]:0 --cache=1GiB --memtable 64k --allow-remote");
     assert_int_equal(p.st, CHR_OK);
     assert_string_equal(p.values.serve.dir, "a");
-    assert_string_equal(p.values.serve.listen, "[::1]:0");
+    assert_string_equal(p.values.serve.listen.at[0], "[::1]:0");
     assert_int_equal(p.values.serve.cache_bytes, 1u << 30);
     assert_int_equal(p.values.serve.memtable_bytes, 64u << 10);
     assert_true(p.values.serve.allow_remote);

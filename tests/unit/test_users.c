@@ -51,9 +51,9 @@ static int setup_users(void **state)
     assert_int_equal(set_user(u, "admin", "on >secret"), CHR_OK);
     assert_int_equal(set_user(u, "default", "on >secret -@write -@admin"), CHR_OK);
     users_free(u);
-    server_options net = { .listen = "127.0.0.1:0", .threads = 2, .users = users_path };
+    server_options net = { .listen = { "127.0.0.1:0" }, .threads = 2, .users = users_path };
     assert_int_equal(server_start(f->s, &net, &f->srv), CHR_OK);
-    f->port = atoi(strrchr(server_address(f->srv), ':') + 1);
+    f->port = atoi(strrchr(server_address(f->srv, 0, &(bool){ false }), ':') + 1);
     return 0;
 }
 
