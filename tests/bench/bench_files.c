@@ -1,6 +1,6 @@
 /* Small files, as many programs make them: FILES files of BYTES bytes below DIR. Prints operations per second of each STEP, in the
- * order given: create sync stat read list rename remove. sync is create with an fsync of each file; list is what ls -l does, its rate
- * that of files.
+ * order given: create sync stat restat read reread list rename remove. sync is create with an fsync of each file; restat and reread are
+ * stat and read once more, when everything is hot; list is what ls -l does, its rate that of files.
  *
  * usage: bench_files DIR FILES BYTES STEP ... */
 #include <dirent.h>
@@ -121,9 +121,9 @@ int main(int argc, char **argv)
         const char *name;
         void (*run)(const work *, size_t);
         double operations; /* of each file */
-    } steps[] = { { "create", create, 1 },     { "sync", create_synced, 1 }, { "stat", look, 1 },
-                  { "read", read_whole, 1 },   { "list", list, 1 },          { "rename", rename_file, 2 },
-                  { "remove", remove_file, 1 } };
+    } steps[] = { { "create", create, 1 }, { "sync", create_synced, 1 }, { "stat", look, 1 },
+                  { "restat", look, 1 },   { "read", read_whole, 1 },    { "reread", read_whole, 1 },
+                  { "list", list, 1 },     { "rename", rename_file, 2 }, { "remove", remove_file, 1 } };
     enum { STEPS = sizeof steps / sizeof *steps };
 
     work w = { 0 };

@@ -3,7 +3,7 @@
 # that disk, and a FUSE file system that does nothing (bench_nullfs). Sourced by run, which has ROUNDS and FILES.
 
 # FILE_STEPS are those of bench_files.
-FILE_STEPS='create stat read list rename remove'
+FILE_STEPS='create stat restat read reread list rename remove'
 PLACES='mount disk pass null'
 
 place_dir() {
