@@ -49,7 +49,7 @@ assert_eq "$(cli --bigkeys)" '3 keys: 15 B of keys, 4.9 KiB of values, 1.6 KiB o
 for ((i = 0; i < 30; i++)); do echo "set key$i $i"; done | cli >/dev/null
 assert_eq "$(cli --bigkeys | wc -l)" 11 "the lines about many keys"
 background "$CHRONOS" cli -p "$PORT" --stat >"$TMP/stat"
-wait_until 30 grep -Eq '^[0-9.kM]+  *[0-9.]+ [KMG]iB  *[0-9]+  *[0-9.k]+  *[0-9.k]+$' "$TMP/stat"
+wait_until 30 grep -Eq '^[0-9.kM]+  *[0-9.]+ [KMGT]iB  *[0-9]+  *[0-9.k]+  *[0-9.k]+$' "$TMP/stat"
 assert_contains "$(head -n 1 "$TMP/stat")" 'commands/s'
 kill "$BACKGROUND_PID"
 redis flushall >/dev/null
