@@ -32,6 +32,10 @@ status=0
 printf 'ping\nclient kill type normal skipme no\nping\n' | cli >"$TMP/replies" 2>"$TMP/err" || status=$?
 assert_eq "$status" 2 "the exit status when the connection is lost"
 assert_contains "$(cat "$TMP/err")" 'before its answer to line '
+status=0
+printf 'client reply skip\nping\n' | timeout 60 "$CHRONOS" cli -p "$PORT" >"$TMP/replies" 2>"$TMP/err" || status=$?
+assert_eq "$status $(cat "$TMP/replies")" '1 PONG' "without the command that would make the next one wait for ever"
+assert_contains "$(cat "$TMP/err")" 'CLIENT REPLY skip would leave nothing to show'
 background "$CHRONOS" cli -p "$PORT" subscribe news >"$TMP/heard"
 subscriber=$BACKGROUND_PID
 wait_until 30 grep -q subscribe "$TMP/heard"
