@@ -120,8 +120,9 @@ static void reply_lines(request *r, const help_text *h)
     size_t n = 0;
     for (size_t i = 0; i < h->text.len; i++) n += h->text.data[i] == '\n';
     reply_array(r, n);
-    for (char *line = h->text.data; n-- > 0; line += strlen(line) + 1) {
-        *strchr(line, '\n') = 0;
+    for (char *line = h->text.data, *end; n-- > 0; line = end + 1) {
+        end = memchr(line, '\n', (size_t)(h->text.data + h->text.len - line));
+        *end = 0;
         reply_text(r, line);
     }
 }

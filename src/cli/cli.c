@@ -37,6 +37,14 @@ bool client_connect(client *c)
 
 bool is_last_command(const char *name) { return strcasecmp(name, "shutdown") == 0 || strcasecmp(name, "quit") == 0; }
 
+bool is_refused_command(const char *const *word, int count)
+{
+    if (count < 3 || strcasecmp(word[0], "client") != 0 || strcasecmp(word[1], "reply") != 0) return false;
+    if (strcasecmp(word[2], "off") != 0 && strcasecmp(word[2], "skip") != 0) return false;
+    complain("CLIENT REPLY %s would leave nothing to show; it was not sent", word[2]);
+    return true;
+}
+
 bool is_listening_command(const char *name)
 {
     return strcasecmp(name, "subscribe") == 0 || strcasecmp(name, "psubscribe") == 0 ||
@@ -100,6 +108,7 @@ static redisReply *ask(client *c, int count, const char **word, const size_t *le
 
 outcome client_run(client *c, int count, const char **word, const size_t *len)
 {
+    if (is_refused_command(word, count)) return ANSWERED_ERROR;
     if (!client_connect(c)) return NO_ANSWER;
     redisReply *reply = ask(c, count, word, len);
     if (!reply) return strcasecmp(word[0], "shutdown") == 0 ? ANSWERED : NO_ANSWER;

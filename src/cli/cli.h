@@ -33,6 +33,8 @@ bool client_append(const client *c, buf *to, const redisReply *reply, const char
 /* SUBSCRIBE, MONITOR: more replies follow without being asked for. */
 bool    is_listening_command(const char *name);
 outcome client_listen(client *c); /* prints them, until the connection ends */
+/* CLIENT REPLY OFF and SKIP: the reply that one would wait for never comes. True: complained. */
+bool is_refused_command(const char *const *word, int count);
 /* QUIT, SHUTDOWN: the connection ends with it. */
 bool is_last_command(const char *name);
 

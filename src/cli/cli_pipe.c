@@ -112,7 +112,9 @@ static void run_line(pipe_run *p, const char *line, size_t len)
         note_error(p, p->lines);
         return;
     }
-    if (count == 0) {
+    bool refused = is_refused_command((const char *const *)word, count);
+    if (refused) note_error(p, p->lines);
+    if (refused || count == 0) {
         sdsfreesplitres(word, count);
         return;
     }

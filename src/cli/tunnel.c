@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -158,6 +159,7 @@ redisContext *tunnel_through(redisContext *plain, const char *host, const char *
     int                  ends[2] = { -1, -1 };
     redisContext        *c = NULL;
     tunnel              *t = calloc(1, sizeof *t);
+    (void)OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL); /* the thread may still need it when the program ends */
     if (t) {
         t->near = -1;
         t->far = fcntl(plain->fd, F_DUPFD_CLOEXEC, 0);

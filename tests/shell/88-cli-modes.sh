@@ -32,6 +32,10 @@ status=0
 printf 'ping\nclient kill type normal skipme no\nping\n' | cli >"$TMP/replies" 2>"$TMP/err" || status=$?
 assert_eq "$status" 2 "the exit status when the connection is lost"
 assert_contains "$(cat "$TMP/err")" 'before its answer to line '
+status=0
+printf 'client reply skip\nping\n' | timeout 60 "$CHRONOS" cli -p "$PORT" >"$TMP/replies" 2>"$TMP/err" || status=$?
+assert_eq "$status $(cat "$TMP/replies")" '1 PONG' "without the command that would make the next one wait for ever"
+assert_contains "$(cat "$TMP/err")" 'CLIENT REPLY skip would leave nothing to show'
 background "$CHRONOS" cli -p "$PORT" subscribe news >"$TMP/heard"
 subscriber=$BACKGROUND_PID
 wait_until 30 grep -q subscribe "$TMP/heard"
@@ -49,7 +53,7 @@ assert_eq "$(cli --bigkeys)" '3 keys: 15 B of keys, 4.9 KiB of values, 1.6 KiB o
 for ((i = 0; i < 30; i++)); do echo "set key$i $i"; done | cli >/dev/null
 assert_eq "$(cli --bigkeys | wc -l)" 11 "the lines about many keys"
 background "$CHRONOS" cli -p "$PORT" --stat >"$TMP/stat"
-wait_until 30 grep -Eq '^[0-9.kM]+  *[0-9.]+ [KMG]iB  *[0-9]+  *[0-9.k]+  *[0-9.k]+$' "$TMP/stat"
+wait_until 30 grep -Eq '^[0-9.kM]+  *[0-9.]+ [KMGT]iB  *[0-9]+  *[0-9.k]+  *[0-9.k]+$' "$TMP/stat"
 assert_contains "$(head -n 1 "$TMP/stat")" 'commands/s'
 kill "$BACKGROUND_PID"
 redis flushall >/dev/null
