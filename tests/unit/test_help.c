@@ -51,7 +51,7 @@ static void every_example_can_be_run(void **state)
         /* These end the connection or the session of this test; their examples have no arguments. */
         if (of->flags & CMD_SUBSCRIBED || of->run == cmd_shutdown || of->run == cmd_monitor) continue;
         if (of->run == cmd_hello || of->run == cmd_auth || of->run == cmd_acl)
-            continue; /* RESP3; without users, no rights */
+            continue;                                  /* RESP3; without users, no rights */
         if (strncmp(of->name, "fs", 2) == 0) continue; /* what mounts say; nobody types that */
         int  n;
         sds  line = sdscatprintf(sdsempty(), "%s %s", of->name, of->example);
