@@ -51,7 +51,9 @@ void file_mark_dirty(mount *m, node *n)
 void file_forget_dirty(mount *m, node *n)
 {
     for (size_t i = 0; i < n->n_extents; i++) chr_buf_free(&n->extents[i].bytes);
-    n->n_extents = 0;
+    free(n->extents);
+    n->extents = NULL;
+    n->n_extents = n->cap_extents = 0;
     m->dirty_bytes -= n->dirty_bytes;
     n->dirty_bytes = 0;
     if (!n->dirty) return;
@@ -83,7 +85,7 @@ static size_t first_reaching(const node *n, uint64_t offset) /* the first extent
 static bool insert_extent(node *n, size_t at, uint64_t offset, slice data)
 {
     if (n->n_extents == n->cap_extents) {
-        size_t  cap = n->cap_extents ? 2 * n->cap_extents : 8;
+        size_t  cap = n->cap_extents ? 2 * n->cap_extents : 1; /* most files are written in one go */
         extent *more = realloc(n->extents, cap * sizeof *more);
         if (!more) return false;
         n->extents = more;
@@ -372,7 +374,7 @@ static chr_status flush_once(mount *m, node *n)
     file_forget_dirty(m, n);
     n->in_store = n->loaded = true;
     n->base = n->meta.size;
-    n->xattrs.len = 0;
+    chr_buf_free(&n->xattrs);
     return CHR_OK;
 }
 

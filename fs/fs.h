@@ -44,31 +44,32 @@ typedef struct extent {
 typedef struct node {
     uint64_t  ino; /* never used again */
     node_kind kind;
-    bool      top; /* directory: the root, or that of a snapshot */
+    bool      top;      /* directory: the root, or that of a snapshot */
+    bool      partial;  /* directory: see place */
+    bool      self;     /* file: the value of the directory it is in */
+    bool      unlinked; /* no name leads here any more */
+    /* Files. */
+    bool in_store; /* there is an object under the key */
+    bool loaded;   /* meta is what the store has, or newer */
+    bool dirty;    /* anything below is newer than the store */
+    bool owed;     /* dirty, and an attempt to give it to the store has failed */
     /* Files and directories: the moment that they show, and then nothing of them ever changes; NULL: now. Their top's. */
     store_snapshot *at;
     struct node    *parent;    /* holds a reference of its children; NULL: the root, or unlinked */
     struct node    *next_ino;  /* in mount.by_ino */
     struct node    *next_name; /* in mount.by_name */
     struct node    *next_child, *prev_child, *children;
-    char           *name;     /* under the parent */
-    buf             key;      /* file: its key; directory: its place's prefix */
-    bool            partial;  /* directory: see place */
-    bool            self;     /* file: the value of the directory it is in */
-    bool            unlinked; /* no name leads here any more */
-    int64_t  names_ns; /* directory: when its names last changed through the mount, 0: not since it is known here */
-    uint64_t lookups;  /* references of the kernel */
+    char           *name; /* under the parent */
+    buf             key;  /* file: its key; directory: its place's prefix */
+    int64_t  names_ns;    /* directory: when its names last changed through the mount, 0: not since it is known here */
+    uint64_t lookups;     /* references of the kernel */
     unsigned opens;
     unsigned refs; /* by children, and by requests under way */
     /* Files. */
-    bool         in_store; /* there is an object under the key */
-    bool         loaded;   /* meta is what the store has, or newer */
-    bool         dirty;    /* anything below is newer than the store */
-    bool         owed;     /* dirty, and an attempt to give it to the store has failed */
-    dev_t        device;   /* what a device file stands for; its value is the text "MAJOR:MINOR" */
-    object_meta  meta;     /* size included; of directories, only those without a record */
-    uint64_t     base;     /* bytes of the stored value that still count; behind it are zeroes */
-    extent      *extents;  /* sorted, apart from each other */
+    dev_t        device;  /* what a device file stands for; its value is the text "MAJOR:MINOR" */
+    object_meta  meta;    /* size included; of directories, only those without a record */
+    uint64_t     base;    /* bytes of the stored value that still count; behind it are zeroes */
+    extent      *extents; /* sorted, apart from each other */
     size_t       n_extents, cap_extents;
     uint64_t     dirty_bytes;
     buf          xattrs; /* of what has no object: a new file, or what is unlinked and still in use */

@@ -122,8 +122,6 @@ static void free_node(mount *m, node *n)
     while (*at != n) at = &(*at)->next_ino;
     *at = n->next_ino;
     m->n_nodes--;
-    for (size_t i = 0; i < n->n_extents; i++) chr_buf_free(&n->extents[i].bytes);
-    free(n->extents);
     if (n->top) chr_snapshot_free(n->at);
     free(n->name);
     chr_buf_free(&n->key);
@@ -291,7 +289,10 @@ static chr_status make_node(mount *m, node *parent, const char *name, node_kind 
     node *n = node_new(m, parent, name, kind);
     if (!n) return chr_nomem();
     n->partial = partial;
-    if (!buf_set(&n->key, key)) {
+    /* There may be millions of them, and hardly any key ever grows: no room for that. */
+    n->key = (buf){ malloc(key.len + 1), 0, key.len + 1 };
+    if (!n->key.data || !buf_set(&n->key, key)) {
+        n->key.cap = n->key.data ? n->key.cap : 0;
         node_release(m, n);
         return chr_nomem();
     }
