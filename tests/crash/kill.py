@@ -9,6 +9,9 @@ worker issued, at least as long as what was acknowledged to it. All its keys tog
 one such prefix makes of them: nothing acknowledged is lost, nothing comes back, no file and no batch is there by half. What TCP
 lists and answers, and what the mount lists and reads, must be the same.
 
+Snapshots are made, by both doors, while nothing else happens and under load, and some are dropped. One that was acknowledged is there after
+every kill; it shows, of each worker, what one prefix makes, and goes on showing just that.
+
 usage: kill.py CHRONOS [SECONDS]     SEED= of everything but the timing, N= kills to do instead of SECONDS
 A failure prints the seed, and keeps beside the program, in log/, the directory that the last kill left.
 """
@@ -348,6 +351,26 @@ class BothDoors(Files):
                 command, name, describe(found), describe(self.history.last.get(name))))
 
 
+class Snapshots(Worker):
+    """Makes some under load."""
+    MOST = 2
+
+    def __init__(self, test, workers):
+        super().__init__(test, "snapshots", {})
+        self.workers = workers
+        self.made = []   # (name, {worker: what it had acknowledged before}, whether this was acknowledged)
+
+    def work(self):
+        client = Client(self.test.port)
+        for i in range(self.MOST):
+            time.sleep(self.random.random() * LOAD_MAX / 2)
+            name = "load%d.%d" % (self.test.round, i)
+            self.made.append([name, {worker: worker.history.acknowledged for worker in self.workers}, False])
+            if client("SNAPSHOT", "CREATE", name) != b"OK":
+                raise Wrong("the snapshot %s was not made" % name)
+            self.made[-1][2] = True
+
+
 WORKERS = (("t0", Pipeline), ("t1", Pipeline), ("t2", Pipeline), ("m0", Files), ("m1", Files), ("b0", BothDoors))
 
 
@@ -365,7 +388,9 @@ class Test:
         os.mkdir(self.mount)
         self.log = open(os.path.join(self.scratch, "log"), "ab")
         self.server = None
-        self.done = self.issued = self.acknowledged = self.early = 0
+        self.done = self.issued = self.acknowledged = self.early = self.kept = 0
+        self.snapshots = {}      # name: what it shows
+        self.snapshooter = None  # of the last load
 
     def start(self):
         """Starts the server; does not wait for it."""
@@ -416,16 +441,18 @@ class Test:
     def load(self, state, seconds):
         """Loads and kills the server; returns the workers, whose histories say what may be left."""
         workers = [kind(self, name, self.part(state, name, kind)) for name, kind in WORKERS]
-        for worker in workers:
+        self.snapshooter = Snapshots(self, workers)
+        for worker in workers + [self.snapshooter]:
             worker.start()
         time.sleep(seconds)
         self.kill()
-        for worker in workers:
+        for worker in workers + [self.snapshooter]:
             worker.join(HANG_LIMIT)
             if worker.is_alive():
                 raise Wrong("%s hangs though the server is dead" % worker.root)
             if worker.failure:
                 raise Wrong("%s: %s" % (worker.root, worker.failure))
+        for worker in workers:
             self.issued += len(worker.history.names)
             self.acknowledged += worker.history.acknowledged
         return workers
@@ -477,11 +504,11 @@ class Test:
             raise Wrong("keys that are listed, but not there: %r" % missing[:10])
         return found
 
-    def by_mount(self):
+    def by_mount(self, top=""):
         found = {}
 
         def walk(name):
-            for entry in os.scandir(os.path.join(self.mount, name)):
+            for entry in os.scandir(os.path.join(self.mount, top, name)):
                 path = name + "/" + entry.name if name else entry.name
                 if path in found:
                     raise Wrong("%r is listed twice" % path)
@@ -500,6 +527,66 @@ class Test:
             raise Wrong("in the mount: %s" % error) from None
         return found
 
+    SNAPSHOTS = os.path.join(".chronos", "snapshots")
+
+    def look_at_snapshots(self):
+        listed = set(os.listdir(os.path.join(self.mount, self.SNAPSHOTS)))
+        if listed != {name.decode() for name in self.tcp("SNAPSHOT", "LIST")}:
+            raise Wrong("the doors list other snapshots")
+        for name, acknowledged, done in self.snapshooter.made if self.snapshooter else ():
+            if done and name not in listed:
+                raise Wrong("the snapshot %s is lost" % name)
+            if name in listed:
+                self.snapshots[name] = self.check_snapshot(name, acknowledged)
+                self.kept += 1
+        self.snapshooter = None
+        if listed != set(self.snapshots):
+            raise Wrong("there are the snapshots %r instead of %r" % (sorted(listed), sorted(self.snapshots)))
+        for name, expected in self.snapshots.items():
+            found = self.by_mount(os.path.join(self.SNAPSHOTS, name))
+            for key in sorted(set(found) | set(expected)):
+                if found.get(key) != expected.get(key):
+                    raise Wrong("in the snapshot %s %r is %s instead of %s" % (
+                        name, key, describe(found.get(key)), describe(expected.get(key))))
+
+    def check_snapshot(self, name, acknowledged):
+        """What it shows, which must be a prefix of what each worker did, with all that it had been told was done."""
+        found = self.by_mount(os.path.join(self.SNAPSHOTS, name))
+        for worker, least in acknowledged.items():
+            history = worker.history
+            last, history.acknowledged = history.acknowledged, least
+            try:
+                history.check(self.part(found, worker.root, type(worker)))
+            except Wrong as wrong:
+                raise Wrong("snapshot %s, worker %s: %s" % (name, worker.root, wrong)) from None
+            finally:
+                history.acknowledged = last
+        return found
+
+    def change_snapshots(self, state):
+        name, by_tcp = "quiet%d.%d" % (self.round, self.done), self.random.random() < 0.5
+        path = os.path.join(self.mount, self.SNAPSHOTS)
+        if self.random.random() < 0.3:
+            if by_tcp:
+                self.tcp("SNAPSHOT", "CREATE", name)
+            else:
+                os.mkdir(os.path.join(path, name))
+            self.snapshots[name] = dict(state)
+            self.kept += 1
+        while len(self.snapshots) > 3:
+            name = self.random.choice(sorted(self.snapshots))
+            if by_tcp:
+                self.tcp("SNAPSHOT", "DROP", name)
+            else:
+                os.rmdir(os.path.join(path, name))
+            del self.snapshots[name]
+
+    def tcp(self, *request):
+        client = Client(self.port)
+        reply = client(*request)
+        client.close()
+        return reply
+
     def run(self):
         state, workers = {}, []
         while True:
@@ -511,6 +598,8 @@ class Test:
             self.start()
             self.wait_ready()
             state, workers = self.look(state, workers), []
+            self.look_at_snapshots()
+            self.change_snapshots(state)
             if self.is_over():
                 break
             self.round += 1
@@ -519,7 +608,7 @@ class Test:
                 shutil.rmtree(self.dir)
                 self.start()
                 self.wait_ready()
-                state = {}
+                state, self.snapshots = {}, {}
             workers = self.load(state, LOAD_MIN + (LOAD_MAX - LOAD_MIN) * self.random.random() ** 2)
         self.stop()
 
@@ -578,8 +667,8 @@ def main():
         return 1
     finally:
         test.clean()
-    print("%d kills, %d of them while it started; %d changes acknowledged of %d: what was left was right" % (
-        test.done, test.early, test.acknowledged, test.issued))
+    print("%d kills, %d of them while it started; %d changes acknowledged of %d, %d snapshots: what was left was right" % (
+        test.done, test.early, test.acknowledged, test.issued, test.kept))
     return 0
 
 
