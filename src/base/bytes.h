@@ -26,7 +26,10 @@ static inline bool slice_has_prefix(slice s, slice prefix)
 {
     return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.data, prefix.data, prefix.len) == 0);
 }
-static inline slice slice_from(slice s, size_t from) { return chr_bytes(s.data + from, s.len - from); }
+static inline slice slice_from(slice s, size_t from)
+{
+    return chr_bytes(from ? s.data + from : s.data, s.len - from); /* of nothing, too, whose data may be NULL */
+}
 static inline slice buf_slice(const buf *b) { return chr_bytes(b->data, b->len); }
 
 /* Room for `more` bytes beyond len. False: no memory, and the buffer is as before. */
