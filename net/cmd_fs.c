@@ -343,7 +343,8 @@ static chr_status run_commit(request *r, const commit *c, slice record, const vo
     *code = same ? CHR_OK : WIRE_CONFLICT;
     if (st != CHR_OK || done || !same) {
         txn_abort(t);
-        return st;
+        /* It was asked for again before the first answer: what is in memory may not be in the log yet. */
+        return st == CHR_OK && done ? db_wait_written(store_db(r->store), db_last_seq(store_db(r->store))) : st;
     }
     for (reader in = c->changes; st == CHR_OK && reader_left(&in) && wire_read_op(&in, &op);) st = wire_apply(t, &op);
     if (st == CHR_OK) st = note_number(r, t, record, c->number);
