@@ -290,12 +290,14 @@ static chr_status make_node(mount *m, node *parent, const char *name, node_kind 
     if (!n) return chr_nomem();
     n->partial = partial;
     /* There may be millions of them, and hardly any key ever grows: no room for that. */
-    n->key = (buf){ malloc(key.len + 1), 0, key.len + 1 };
-    if (!n->key.data || !buf_set(&n->key, key)) {
-        n->key.cap = n->key.data ? n->key.cap : 0;
+    size_t room = key.len ? key.len : 1;
+    n->key = (buf){ .data = malloc(room), .cap = room };
+    if (!n->key.data) {
+        n->key.cap = 0;
         node_release(m, n);
         return chr_nomem();
     }
+    buf_set(&n->key, key);
     *out = n;
     return CHR_OK;
 }

@@ -94,7 +94,10 @@ static bool reserve(far_mount *x)
     size_t     cap = x->cap ? 2 * x->cap : 64;
     unsettled *more = cap <= UNSETTLED_MAX ? malloc(cap * sizeof *more) : NULL;
     if (!more) return false;
-    for (size_t i = 0; i < x->n; i++) more[i] = x->queue[(x->first + i) % x->cap];
+    for (size_t i = 0, from = x->first; i < x->n; i++) {
+        more[i] = x->queue[from];
+        if (++from == x->cap) from = 0;
+    }
     free(x->queue);
     x->queue = more;
     x->cap = cap;
@@ -138,9 +141,9 @@ static slice own_token(const mounts *m, const change *c)
     return x ? token_of(x) : chr_bytes(NULL, 0);
 }
 
-static bool is_concerned(const far_mount *x, const change *c, slice own)
+static bool is_concerned(const far_mount *x, const change *c, slice key, slice own)
 {
-    return !x->over && !slice_equal(own, token_of(x)) && (c->kind == CHANGE_RANGE || may_know(x, c->key));
+    return !x->over && !slice_equal(own, token_of(x)) && (c->kind == CHANGE_RANGE || may_know(x, key));
 }
 
 static bool on_change(void *arg, const change *c)
@@ -149,12 +152,13 @@ static bool on_change(void *arg, const change *c)
     message     *news = NULL;
     sent_change *sent = NULL;
     char         kind = (char)c->kind;
-    const slice  parts[] = { chr_bytes(&kind, 1), chr_bytes(c->key.data ? c->key.data : "", c->key.len) };
+    const slice  key = chr_bytes(c->key.data ? c->key.data : "", c->key.len);
+    const slice  parts[] = { chr_bytes(&kind, 1), key };
     if (!atomic_load(&m->count)) return false;
     pthread_mutex_lock(&m->mu);
     const slice own = own_token(m, c);
     for (far_mount *x = m->all; x; x = x->next) {
-        if (!is_concerned(x, c, own)) continue;
+        if (!is_concerned(x, c, key, own)) continue;
         if (!news) news = message_new(say_change, parts, 2, 0);
         if (!sent) sent = calloc(1, sizeof *sent);
         bool noted = sent && reserve(x);
