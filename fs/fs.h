@@ -90,6 +90,7 @@ struct mount {
     fs_txn               change; /* the transaction that is under way */
     mount_options        options;
     char                *mount_point;
+    dev_t                device; /* of what is mounted there */
     struct fuse_session *session;
     store_watch         *watch;
     pthread_t            threads[4], invalidator;

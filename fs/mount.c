@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 enum { THREADS_MIN = 2, THREADS_MAX = 4, MAX_WRITE = 1 << 20, WINDOW = 64, REST_MS = 5 };
@@ -78,6 +79,15 @@ static chr_status check_mount_point(const char *path)
         empty = empty && (strcmp(x->d_name, ".") == 0 || strcmp(x->d_name, "..") == 0);
     closedir(d);
     return empty ? CHR_OK : chr_fail(CHR_INVALID, "the mount point %s is not empty; mount on an empty directory", path);
+}
+
+/* Which file system is at the path, without asking its server. */
+static bool device_at(const char *path, dev_t *device)
+{
+    struct statx x;
+    if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, 0, &x) != 0) return false;
+    *device = makedev(x.stx_dev_major, x.stx_dev_minor);
+    return true;
 }
 
 /* ---- serving ---- */
@@ -254,8 +264,9 @@ chr_status mount_start(store *s, const mount_options *options, mount **out)
         st = chr_fail(CHR_INVALID, "cannot mount at %s: is /dev/fuse there, and may you mount?", options->mount_point);
         goto stop;
     }
-    if (!replies_prepare(m->session)) {
-        st = chr_nomem();
+    if (!device_at(m->mount_point, &m->device)) st = chr_errno(errno, "look at", m->mount_point);
+    if (st == CHR_OK && !replies_prepare(m->session)) st = chr_nomem();
+    if (st != CHR_OK) {
         fuse_session_unmount(m->session);
         goto stop;
     }
@@ -282,6 +293,20 @@ stop:
     return st;
 }
 
+/* Who unmounts may have mounted something else at the path since, which is not ours to unmount. */
+static bool is_in_place(const mount *m)
+{
+    dev_t         device;
+    struct pollfd wait = { .fd = fuse_session_fd(m->session) };
+    if (!device_at(m->mount_point, &device) || device != m->device) return false;
+    if (poll(&wait, 1, 0) <= 0 || !(wait.revents & POLLERR)) return true;
+    /* The connection has ended: another mount may have the number by now, or somebody had the kernel end it, and it stands there dead. */
+    DIR *d = opendir(m->mount_point);
+    bool dead = !d && errno == ENOTCONN;
+    if (d) closedir(d);
+    return dead;
+}
+
 /* Nothing is left to unmount, though libfuse cannot know: while somebody has a file open there, the kernel's end of the device lives.
  * It would unmount whatever is at the path by now, and complain. A pipe that nobody reads looks like a device that is gone. */
 static void close_device(mount *m)
@@ -303,9 +328,10 @@ void mount_stop(mount *m)
                  chr_message());
     pthread_mutex_unlock(&m->mu);
     pthread_rwlock_unlock(&m->barrier);
-    /* Lazily, so that it also works while somebody is in there. */ bool detached = detach_mount(m->mount_point);
-    uint64_t                                                             one = 1;
-    ssize_t ignored = write(m->stop_fd, &one, sizeof one); /* it cannot be full */
+    /* Lazily, so that it also works while somebody is in there. */
+    if (is_in_place(m)) (void)detach_mount(m->mount_point);
+    uint64_t one = 1;
+    ssize_t  ignored = write(m->stop_fd, &one, sizeof one); /* it cannot be full */
     (void)ignored;
     for (unsigned i = 0; i < m->n_threads; i++) pthread_join(m->threads[i], NULL);
     control_end(m);
@@ -318,7 +344,7 @@ void mount_stop(mount *m)
         far_stop(m);
         invalidate_stop(m);
     }
-    if (detached) close_device(m);
+    close_device(m);
     fuse_session_unmount(m->session);
     mount_free(m);
 }
