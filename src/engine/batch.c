@@ -54,7 +54,8 @@ bool batch_next(reader *r, entry *write, chr_status *st)
     uint8_t kind = read_u8(r);
     slice   key = read_sized(r);
     slice   value = kind == KIND_DELETE ? chr_bytes(NULL, 0) : read_sized(r);
-    bool good = !r->failed && kind <= KIND_DELETE_RANGE && key.len <= ENGINE_KEY_MAX && value.len <= ENGINE_VALUE_MAX &&
+    bool    known = kind <= KIND_DELETE_RANGE || kind == KIND_PACKED;
+    bool    good = !r->failed && known && key.len <= ENGINE_KEY_MAX && value.len <= ENGINE_VALUE_MAX &&
                 (kind != KIND_DELETE_RANGE || slice_compare(key, value) < 0);
     if (!good) {
         *st = chr_fail(CHR_CORRUPT, "a batch holds a malformed write");

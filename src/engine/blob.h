@@ -6,7 +6,7 @@
  * refers to is gone from it. Files are counted like tables: versions hold them, and the last one that lets go removes them.
  *
  * A log segment that holds hardly anything but such values becomes a blob file itself, once its memtable is in a table: then they
- * are written only once. Its values are not packed, and their checksums are in the references.
+ * are written only once. The checksums of its values are in the references.
  *
  *   blob_refs.c   references, what a table and a version know of them
  *   blob_write.c  writing a file
@@ -33,7 +33,7 @@ enum {
     BLOB_FOOTER_BYTES = 40,
     BLOB_LENGTH_BYTES = 4,  /* before each value */
     BLOB_TRAILER_BYTES = 5, /* behind it: u8 codec, u32 checksum */
-    BLOB_AT_MAX = 3 * VARINT64_MAX + 4,
+    BLOB_AT_MAX = 3 * VARINT64_MAX + 4 + 1,
 };
 
 /* ---- references ---- */
@@ -42,8 +42,9 @@ enum {
  * segment: of its bytes, and how many they are. */
 typedef struct blob_at {
     uint64_t file_no, offset, len;
-    bool     logged;   /* the file is a log segment */
-    uint32_t checksum; /* of a logged one: of its bytes, seeded as in a blob file */
+    bool     logged; /* the file is a log segment, which has none of what a record tells: */
+    uint8_t  codec;
+    uint32_t checksum; /* of its bytes, seeded as in a blob file */
 } blob_at;
 /* What a record takes of its file. */
 static inline uint64_t blob_stored_bytes(uint64_t len) { return BLOB_LENGTH_BYTES + len + BLOB_TRAILER_BYTES; }

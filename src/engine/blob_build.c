@@ -108,11 +108,14 @@ chr_status blob_build_place(blob_build *b, entry *e)
     } else if (!blob_is_for(b->db, e)) {
         return CHR_OK;
     }
-    if (!move && b->segment && mem_logged_at(b->segment, seq, &at.offset)) {
-        at.file_no = b->segment->log_no;
-        at.len = e->value.len;
-        at.logged = true;
-        at.checksum = checksum32(e->value, table_seed(at.file_no, at.offset));
+    const logged_value *v = !move && b->segment ? mem_logged_at(b->segment, seq) : NULL;
+    if (v) {
+        at = (blob_at){ .file_no = b->segment->log_no,
+                        .offset = v->offset,
+                        .len = v->len,
+                        .logged = true,
+                        .codec = v->codec,
+                        .checksum = v->checksum };
         refer(b, e, at);
         return CHR_OK;
     }

@@ -1,20 +1,16 @@
 #include "engine/blob_keep.h"
 
-#include "engine/compress.h"
+#include "engine/batch_pack.h"
 #include "engine/db_impl.h"
 #include "engine/names.h"
+#include "engine/table_format.h"
 #include "engine/wal_format.h"
 
 #include <stdlib.h>
 
-enum {
-    SAMPLE_EVERY = 16,
-    PACKED_MAX = 4, /* if one in so many of the sample can be packed, all are tried, on the way to a blob file */
-};
-
 /* ---- where they are ---- */
 
-void mem_note_logged(mem_ref *m, uint64_t seq, uint64_t offset, size_t len)
+static void note(mem_ref *m, const logged_value *v)
 {
     if (m->n_logged == m->cap_logged) {
         size_t        cap = m->cap_logged ? 2 * m->cap_logged : 64;
@@ -23,11 +19,26 @@ void mem_note_logged(mem_ref *m, uint64_t seq, uint64_t offset, size_t len)
         m->logged = more;
         m->cap_logged = cap;
     }
-    m->logged[m->n_logged++] = (logged_value){ seq, offset };
-    m->logged_bytes += len;
+    m->logged[m->n_logged++] = *v;
+    m->logged_bytes += v->len;
 }
 
-bool mem_logged_at(const mem_ref *m, uint64_t seq, uint64_t *offset)
+void mem_note_logged(mem_ref *m, slice logged, uint64_t first_seq, uint64_t log_at, size_t big)
+{
+    reader       r = reader_of(logged);
+    entry        write;
+    chr_status   st;
+    packed_value v;
+    for (uint64_t seq = first_seq; batch_next(&r, &write, &st); seq++) {
+        if (trailer_kind(write.trailer) == KIND_DELETE_RANGE || !batch_packed_value(&write, &v)) continue;
+        if (v.codec == CHR_COMPRESS_NONE && v.bytes.len < big) continue;
+        uint64_t at = log_at + (uint64_t)(v.bytes.data - logged.data);
+        uint32_t checksum = checksum32(v.bytes, table_seed(m->log_no, at));
+        note(m, &(logged_value){ seq, at, (uint32_t)v.bytes.len, checksum, (uint8_t)v.codec });
+    }
+}
+
+const logged_value *mem_logged_at(const mem_ref *m, uint64_t seq)
 {
     size_t lo = 0, hi = m->n_logged;
     while (lo < hi) {
@@ -37,9 +48,7 @@ bool mem_logged_at(const mem_ref *m, uint64_t seq, uint64_t *offset)
         else
             hi = mid;
     }
-    if (lo == m->n_logged || m->logged[lo].seq != seq) return false;
-    *offset = m->logged[lo].offset;
-    return true;
+    return lo < m->n_logged && m->logged[lo].seq == seq ? &m->logged[lo] : NULL;
 }
 
 /* ---- whether ---- */
@@ -50,14 +59,12 @@ static bool is_most(const db *d, const mem_ref *m, uint64_t bytes)
            (double)bytes * 1000 >= (double)(m->log_end - WAL_HEADER_BYTES) * d->options.keep_share;
 }
 
-/* Goes through the newest version of each key. */
+/* Goes through the newest version of each key. What of it is not packed could not be made smaller. */
 static chr_status worth_keeping(const db *d, const mem_ref *m, bool *worth)
 {
-    chr_compression codec = db_table_options(d, 0).compression;
-    compressor      packer = { 0 };
-    buf             key = { 0 }, packed = { 0 };
-    uint64_t        live = 0, offset, n = 0, small = 0;
-    chr_status      st = CHR_OK;
+    buf        key = { 0 };
+    uint64_t   live = 0;
+    chr_status st = CHR_OK;
     *worth = false;
     if (!is_most(d, m, m->logged_bytes)) return CHR_OK;
     iter *it = memtable_iter_new(m->mem);
@@ -68,16 +75,12 @@ static chr_status worth_keeping(const db *d, const mem_ref *m, bool *worth)
             st = chr_nomem();
             break;
         }
-        if (!blob_is_for(d, &it->at) || !mem_logged_at(m, trailer_seq(it->at.trailer), &offset)) continue;
-        live += it->at.value.len;
-        packed.len = 0;
-        if (n++ % SAMPLE_EVERY == 0 && compress(&packer, codec, it->at.value, &packed)) small++;
+        const logged_value *v = blob_is_for(d, &it->at) ? mem_logged_at(m, trailer_seq(it->at.trailer)) : NULL;
+        if (v) live += v->len;
     }
     iter_free(it);
-    compressor_free(&packer);
     chr_buf_free(&key);
-    chr_buf_free(&packed);
-    if (chr_ok(st)) *worth = is_most(d, m, live) && small * SAMPLE_EVERY * PACKED_MAX <= n;
+    if (chr_ok(st)) *worth = is_most(d, m, live);
     return st;
 }
 

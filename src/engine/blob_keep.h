@@ -1,7 +1,7 @@
 /* Log segments that become blob files, so that big values need not be written a second time. Format: FORMAT.md, "Blob file".
  *
- * When a memtable is flushed whose log segment holds hardly anything but big values that still count and that packing would not
- * make smaller, the segment gets a second name, as a blob file, and the table refers to the values where they are. The log
+ * When a memtable is flushed whose log segment holds hardly anything but big values that still count, packed (batch_pack.h) or
+ * such that packing would not make them smaller, the segment gets a second name, as a blob file, and the table refers to the values where they are. The log
  * keeps its own name for it until the edit that adds the table is in force; so recovery finds it under the one name or the
  * other, and what is left over of either is removed at the next opening.
  *

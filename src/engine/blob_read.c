@@ -3,6 +3,7 @@
 #include "engine/blob.h"
 
 #include "base/hash.h"
+#include "engine/batch_pack.h"
 #include "engine/compress.h"
 #include "engine/names.h"
 #include "engine/table_format.h"
@@ -140,7 +141,7 @@ static chr_status read_record(const blob_file *f, blob_at at, char *to)
     chr_status st = read_at(f, value, (size_t)blob_at_bytes(at), at.offset);
     if (!chr_ok(st)) return st;
     if (!f->logged) return check_record(f, to, at);
-    value[at.len] = CHR_COMPRESS_NONE;
+    value[at.len] = (char)at.codec;
     return checksum_at(f, at.offset, chr_bytes(value, (size_t)at.len)) == at.checksum
                ? CHR_OK
                : corrupt(f, at.offset, "the checksum of the value is wrong");
@@ -260,7 +261,14 @@ static chr_status verify_records(const blob_file *f, walk *w, const blob_at *ref
 static chr_status verify_batch(const blob_file *f, uint64_t offset, slice payload, const blob_at *refs, size_t n,
                                size_t *next)
 {
-    uint64_t from = offset + WAL_RECORD_BYTES, behind = from;
+    uint64_t   from = offset + WAL_RECORD_BYTES, behind = from;
+    uint32_t   count;
+    buf        room = { 0 };
+    slice      plain;
+    chr_status st = batch_unpack(payload, &room, &plain, &count);
+    chr_buf_free(&room);
+    if (!chr_ok(st))
+        return st == CHR_CORRUPT ? corrupt(f, offset, "a batch is malformed although its checksum is right") : st;
     for (; *next < n && refs[*next].offset < from + payload.len; ++*next) {
         blob_at at = refs[*next];
         if (at.offset < behind || at.len > from + payload.len - at.offset)
@@ -298,7 +306,7 @@ static chr_status verify_log(const blob_file *f, const blob_at *refs, size_t n, 
         if (!chr_ok(st)) break;
         if (size > data_end(f) - offset || !wal_record_decode_at(buf_slice(&room), offset, h.incarnation, 0, &r))
             st = corrupt(f, offset, "a record of the log segment is damaged");
-        else
+        else if (r.type == WAL_BATCH)
             st = verify_batch(f, offset, r.payload, refs, n, &next);
         sealed = chr_ok(st) && r.type == WAL_SEAL;
         offset += size;

@@ -11,6 +11,7 @@ slice blob_at_encode(char to[static BLOB_AT_MAX], blob_at at)
     if (at.logged) {
         put_u32(to + n, at.checksum);
         n += 4;
+        if (at.codec != CHR_COMPRESS_NONE) to[n++] = (char)at.codec;
     }
     return chr_bytes(to, n);
 }
@@ -23,6 +24,7 @@ bool blob_at_decode(slice s, blob_at *at)
     at->len = read_varint(&r);
     at->logged = reader_left(&r) > 0;
     at->checksum = at->logged ? read_u32(&r) : 0;
+    at->codec = reader_left(&r) > 0 ? read_u8(&r) : CHR_COMPRESS_NONE;
     return !r.failed && !reader_left(&r) && at->file_no > 0 && at->offset >= BLOB_HEADER_BYTES &&
            at->offset <= INT64_MAX && at->len <= ENGINE_VALUE_MAX;
 }

@@ -6,7 +6,12 @@
 #include <stdlib.h>
 #include <zstd.h>
 
-enum { ZSTD_LEVEL = 1 }; /* blocks are small: higher levels cost much and gain little */
+enum {
+    ZSTD_LEVEL = 1, /* blocks are small: higher levels cost much and gain little */
+    /* Writers wait until a big value is packed: two thirds of the time for some 4 % more bytes. */
+    LZ4_BIG = 16 << 10,
+    LZ4_BIG_ACCELERATION = 2,
+};
 
 const char compress_no_memory[] = "out of memory";
 
@@ -25,7 +30,8 @@ bool compress(compressor *c, chr_compression codec, slice raw, buf *out)
     switch (codec) {
     case CHR_COMPRESS_NONE: return false;
     case CHR_COMPRESS_LZ4:
-        packed = (size_t)LZ4_compress_default(raw.data, to + head, (int)raw.len, (int)most); /* 0: does not fit */
+        packed = (size_t)LZ4_compress_fast(raw.data, to + head, (int)raw.len, (int)most,
+                                           raw.len >= LZ4_BIG ? LZ4_BIG_ACCELERATION : 1); /* 0: does not fit */
         break;
     case CHR_COMPRESS_ZSTD:
         if (!c->zstd && !(c->zstd = ZSTD_createCCtx())) return false;

@@ -21,7 +21,8 @@ typedef enum entry_kind {
     KIND_DELETE = 0,
     KIND_PUT = 1,
     KIND_DELETE_RANGE = 2,
-    KIND_BLOB = 3, /* in tables only: a put whose value is a reference into a blob file (blob.h) */
+    KIND_BLOB = 3,   /* in tables only: a put whose value is a reference into a blob file (blob.h) */
+    KIND_PACKED = 4, /* in the log only: a put whose value is packed (batch_pack.h) */
 } entry_kind;
 
 typedef struct entry {

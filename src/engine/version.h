@@ -97,9 +97,11 @@ size_t level_find(const level *l, slice key);
 /* Whether a table holds (or could hold) keys in [smallest, largest]; NULL data: no bound. `largest_exclusive` as in table_info. */
 bool table_overlaps(const table_info *t, slice smallest, slice largest, bool largest_exclusive);
 
-/* Where in the log segment a big value lies. */
+/* Where in the log segment a big value lies, and how: see blob_at. */
 typedef struct logged_value {
     uint64_t seq, offset;
+    uint32_t len, checksum;
+    uint8_t  codec;
 } logged_value;
 
 typedef struct mem_ref {
@@ -114,9 +116,11 @@ typedef struct mem_ref {
     uint64_t      log_end; /* of the segment, its seal included; 0: it has none */
 } mem_ref;
 mem_ref *mem_ref_new(uint64_t log_no);
-void     mem_note_logged(mem_ref *m, uint64_t seq, uint64_t offset, size_t len); /* writer only */
-bool     mem_logged_at(const mem_ref *m, uint64_t seq, uint64_t *offset);
-void     mem_ref_drop(mem_ref *m);
+/* Notes the values of a batch, as it is in the log at `log_at`, that are packed or have at least `big` bytes. Writer only. */
+void mem_note_logged(mem_ref *m, slice logged, uint64_t first_seq, uint64_t log_at, size_t big);
+/* NULL: it is not known where. */
+const logged_value *mem_logged_at(const mem_ref *m, uint64_t seq);
+void                mem_ref_drop(mem_ref *m);
 
 typedef struct view {
     atomic_uint refs;

@@ -61,6 +61,7 @@ wal_stats wal_get_stats(const wal *w);
 
 /* ---- recovery ---- */
 
+/* `payload` is a batch as it was before it was packed (batch_pack.h). */
 typedef chr_status wal_replay_fn(void *arg, uint64_t first_seq, uint32_t count, slice payload);
 typedef struct wal_replay_result {
     uint64_t last_seq; /* of the last batch that was replayed; first_seq - 1 if there was none */

@@ -6,7 +6,7 @@
 
 #define WAL_MAGIC UINT64_C(0x474f4c534f4e4f52) /* "RONOSLOG" */
 enum {
-    WAL_VERSION = 1,
+    WAL_VERSION = 2,         /* 1 had no packed writes */
     WAL_HEADER_BYTES = 4096, /* a page of its own, so that no later write can tear it */
     WAL_RECORD_BYTES = 32,
     WAL_ALIGN = 8,
@@ -88,7 +88,8 @@ static inline void wal_header_encode(uint8_t *page, const wal_header *h)
 static inline bool wal_header_decode(slice segment, wal_header *h)
 {
     const char *p = segment.data;
-    if (segment.len < WAL_HEADER_BYTES || get_u64(p) != WAL_MAGIC || get_u32(p + 8) != WAL_VERSION) return false;
+    if (segment.len < WAL_HEADER_BYTES || get_u64(p) != WAL_MAGIC) return false;
+    if (get_u32(p + 8) < 1 || get_u32(p + 8) > WAL_VERSION) return false;
     if (get_u64(p + 40) != hash64(chr_bytes(p, 40))) return false;
     *h = (wal_header){ get_u64(p + 16), get_u64(p + 24), get_u64(p + 32) };
     return true;

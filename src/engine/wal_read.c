@@ -6,7 +6,7 @@
  * then acknowledged data is damaged: CHR_CORRUPT, with file and offset. Otherwise the rest is what a crash
  * leaves of unsynced writes, and is cut off there. */
 #include "base/log.h"
-#include "engine/batch.h"
+#include "engine/batch_pack.h"
 #include "engine/names.h"
 #include "engine/wal.h"
 #include "engine/wal_format.h"
@@ -38,6 +38,21 @@ static chr_status load(env *e, const char *dir, uint64_t no, segment_bytes *s)
     return CHR_OK;
 }
 
+/* Hands a batch over as it was before it was packed for the log. */
+static chr_status hand_over(const wal_record *r, const segment_bytes *s, uint64_t offset, wal_replay_fn *fn, void *arg)
+{
+    buf        room = { 0 };
+    slice      plain;
+    uint32_t   count;
+    chr_status st = batch_unpack(r->payload, &room, &plain, &count);
+    if (st == CHR_CORRUPT || (chr_ok(st) && (count != r->count || count == 0)))
+        st = chr_corrupt(s->path.text, offset, "a batch is malformed although its checksum is right");
+    else if (chr_ok(st))
+        st = fn(arg, r->first_seq, r->count, plain);
+    chr_buf_free(&room);
+    return st;
+}
+
 /* Replays intact, consecutive records. On return *offset is behind the last one, and *seal is the payload of the
  * segment's seal, if it was reached. */
 static chr_status replay_segment(replay *rp, const segment_bytes *s, uint64_t *offset, bool *sealed,
@@ -56,14 +71,8 @@ static chr_status replay_segment(replay *rp, const segment_bytes *s, uint64_t *o
             *offset += wal_record_size(r.payload.len);
             return CHR_OK;
         }
-        reader     payload = reader_of(r.payload);
-        entry      write;
-        chr_status st;
-        uint32_t   count = 0;
-        while (batch_next(&payload, &write, &st)) count++;
-        if (!chr_ok(st) || count != r.count || count == 0)
-            return chr_corrupt(s->path.text, *offset, "a batch is malformed although its checksum is right");
-        if (!chr_ok(st = rp->fn(rp->arg, r.first_seq, r.count, r.payload))) return st;
+        chr_status st = hand_over(&r, s, *offset, rp->fn, rp->arg);
+        if (!chr_ok(st)) return st;
         rp->next_seq += r.count;
         rp->batches++;
         *offset += wal_record_size(r.payload.len);
@@ -164,7 +173,7 @@ chr_status wal_salvage(env *e, const char *dir, uint64_t no, wal_replay_fn *fn, 
             offset += WAL_ALIGN;
             continue;
         }
-        if (r.type == WAL_BATCH) st = fn(arg, r.first_seq, r.count, r.payload);
+        if (r.type == WAL_BATCH) st = hand_over(&r, &s, offset, fn, arg);
         offset += wal_record_size(r.payload.len);
     }
     chr_buf_free(&s.contents);

@@ -7,6 +7,7 @@
  * Back-pressure: `pressure` rises from 0 to 1000 as memtables wait for flush and tables pile up in level 0. From
  * PRESSURE_SLOW on writers are admitted at a rate that falls smoothly below what compaction gets done; only at 1000 do they
  * stop. They pay by sleeping before they take a lock. */
+#include "engine/batch_pack.h"
 #include "engine/blob_gc.h"
 
 #include "base/log.h"
@@ -276,20 +277,16 @@ static chr_status make_room(db *d)
 }
 
 /* The log has the batch already: what cannot be inserted now cannot be taken back, so the store must not go on. */
-static chr_status insert_all(db *d, const batch *b, uint64_t first_seq, uint64_t log_at)
+static chr_status insert_all(db *d, const batch *b, uint64_t first_seq)
 {
     mem_ref   *m = db_view_now(d)->mem[0];
-    size_t     big = d->options.chr.blob_bytes;
     reader     r = reader_of(buf_slice(&b->payload));
     entry      write;
     chr_status st;
     uint64_t   seq = first_seq;
     while (batch_next(&r, &write, &st)) {
-        st = memtable_insert(m->mem, write.key, trailer_of(seq, trailer_kind(write.trailer)), write.value);
+        st = memtable_insert(m->mem, write.key, trailer_of(seq++, trailer_kind(write.trailer)), write.value);
         if (!chr_ok(st)) return st;
-        if (big && write.value.len >= big)
-            mem_note_logged(m, seq, log_at + (uint64_t)(write.value.data - b->payload.data), write.value.len);
-        seq++;
     }
     return st;
 }
@@ -300,6 +297,11 @@ chr_status db_apply(db *d, const batch *b, uint64_t *seq)
     if (b->count == 0) return CHR_OK;
     if (d->read_only) return chr_fail(CHR_READ_ONLY, "the store was opened read-only");
     pay(d, b->payload.len);
+    size_t big = d->options.chr.blob_bytes;
+    bool   may_be_big = big && b->payload.len >= big;
+    buf    room = { 0 };
+    slice  logged = buf_slice(&b->payload);
+    if (may_be_big) logged = batch_pack(logged, big, db_table_options(d, 0).compression, &room);
 
     pthread_mutex_lock(&d->write_mu);
     uint64_t   first = d->last_seq + 1, last = d->last_seq + b->count, log_at = 0;
@@ -309,15 +311,17 @@ chr_status db_apply(db *d, const batch *b, uint64_t *seq)
         last = d->last_seq + b->count;
         if (last > SEQ_MAX) st = chr_fail(CHR_READ_ONLY, "the store has used up its sequence numbers");
     }
-    if (chr_ok(st)) st = wal_append(d->wal, first, b->count, buf_slice(&b->payload), &log_at);
+    if (chr_ok(st)) st = wal_append(d->wal, first, b->count, logged, &log_at);
     if (chr_ok(st)) {
         epoch_enter(d->epoch);
-        st = insert_all(d, b, first, log_at);
+        st = insert_all(d, b, first);
+        if (chr_ok(st) && may_be_big) mem_note_logged(db_view_now(d)->mem[0], logged, first, log_at, big);
         epoch_exit(d->epoch);
         if (!chr_ok(st)) st = wal_fail(d->wal, st);
     }
     if (chr_ok(st)) atomic_store_explicit(&d->last_seq, last, memory_order_release);
     pthread_mutex_unlock(&d->write_mu);
+    chr_buf_free(&room);
 
     if (!chr_ok(st)) return st;
     if (seq) *seq = last;
