@@ -33,7 +33,8 @@ enum {
     BLOB_FOOTER_BYTES = 40,
     BLOB_LENGTH_BYTES = 4,  /* before each value */
     BLOB_TRAILER_BYTES = 5, /* behind it: u8 codec, u32 checksum */
-    BLOB_AT_MAX = 3 * VARINT64_MAX + 4 + 1,
+    BLOB_HEAD_MAX = 64,
+    BLOB_REF_MAX = 1 + 4 * VARINT64_MAX + 2 + 4 + BLOB_HEAD_MAX,
 };
 
 /* ---- references ---- */
@@ -49,8 +50,13 @@ typedef struct blob_at {
 /* What a record takes of its file. */
 static inline uint64_t blob_stored_bytes(uint64_t len) { return BLOB_LENGTH_BYTES + len + BLOB_TRAILER_BYTES; }
 static inline uint64_t blob_at_bytes(blob_at at) { return at.logged ? at.len : blob_stored_bytes(at.len); }
-slice                  blob_at_encode(char to[static BLOB_AT_MAX], blob_at at);
-bool                   blob_at_decode(slice s, blob_at *at);
+/* What a reference tells of the value, so that who wants to know what and how big it is need not read it. */
+typedef struct blob_head {
+    slice    bytes; /* the first ones, at most BLOB_HEAD_MAX */
+    uint64_t len;   /* of all; 0: the reference was made before references told that */
+} blob_head;
+slice blob_ref_encode(char to[static BLOB_REF_MAX], blob_at at, blob_head head);
+bool  blob_ref_decode(slice s, blob_at *at, blob_head *head); /* `head` points into `s`; it may be NULL */
 
 /* Counts a reference in a list that ascends by file number. False: no memory. */
 bool     table_blobs_add(table_blob **list, size_t *n, blob_at at);

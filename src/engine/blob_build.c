@@ -85,28 +85,33 @@ bool blob_is_for(const db *d, const entry *e)
     return !o->drop || !o->drop(o->drop_arg, e->key, e->value, UINT64_MAX);
 }
 
-static void refer(blob_build *b, entry *e, blob_at at)
+static void refer(blob_build *b, entry *e, blob_at at, blob_head head)
 {
     b->placed_bytes = blob_at_bytes(at);
     e->trailer = trailer_of(trailer_seq(e->trailer), KIND_BLOB);
-    e->value = blob_at_encode(b->ref, at);
+    e->value = blob_ref_encode(b->ref, at, head);
 }
 
 chr_status blob_build_place(blob_build *b, entry *e)
 {
     uint64_t        seq = trailer_seq(e->trailer);
     blob_at         at = { 0 };
+    blob_head       head = { 0 };
     slice           stored = { 0 };
     chr_compression codec = CHR_COMPRESS_NONE;
     chr_status      st;
     bool            move = trailer_kind(e->trailer) == KIND_BLOB;
     if (move) {
-        if (!blob_at_decode(e->value, &at)) return chr_fail(CHR_CORRUPT, "a reference to a blob file is malformed");
+        if (!blob_ref_decode(e->value, &at, &head))
+            return chr_fail(CHR_CORRUPT, "a reference to a blob file is malformed");
         b->placed_bytes = blob_at_bytes(at);
         if (!is_victim(b, at.file_no)) return CHR_OK;
         if (!chr_ok(st = blob_read_stored(version_blob(b->base, at.file_no), at, &b->room, &stored, &codec))) return st;
     } else if (!blob_is_for(b->db, e)) {
         return CHR_OK;
+    } else {
+        head = (blob_head){ chr_bytes(e->value.data, e->value.len < BLOB_HEAD_MAX ? e->value.len : BLOB_HEAD_MAX),
+                            e->value.len };
     }
     const logged_value *v = !move && b->segment ? mem_logged_at(b->segment, seq) : NULL;
     if (v) {
@@ -116,13 +121,13 @@ chr_status blob_build_place(blob_build *b, entry *e)
                         .logged = true,
                         .codec = v->codec,
                         .checksum = v->checksum };
-        refer(b, e, at);
+        refer(b, e, at, head);
         return CHR_OK;
     }
     if (b->file && blob_writer_bytes(b->writer) >= b->cut_bytes && !chr_ok(st = blob_build_finish(b))) return st;
     if (!b->file && !chr_ok(st = begin(b))) return st;
     st = move ? blob_writer_copy(b->writer, stored, codec, &at) : blob_writer_add(b->writer, e->value, &at);
-    if (chr_ok(st)) refer(b, e, at);
+    if (chr_ok(st)) refer(b, e, at, head);
     return st;
 }
 

@@ -21,7 +21,7 @@ typedef struct blob_build {
     uint64_t     file_no;
     blob_writer *writer;
     buf          room;
-    char         ref[BLOB_AT_MAX];
+    char         ref[BLOB_REF_MAX];
     /* Results: references to finished, durable, open files. */
     blob_file **out;
     size_t      n_out, cap_out;

@@ -37,7 +37,7 @@ static chr_status gather_references(check *c, table *t)
     chr_status st = it ? CHR_OK : chr_nomem();
     for (it ? iter_first(it) : (void)0; it && it->valid && chr_ok(st); iter_next(it)) {
         blob_at at;
-        if (trailer_kind(it->at.trailer) != KIND_BLOB || !blob_at_decode(it->at.value, &at)) continue;
+        if (trailer_kind(it->at.trailer) != KIND_BLOB || !blob_ref_decode(it->at.value, &at, NULL)) continue;
         if (!buf_append(&c->references, &at, sizeof at)) st = chr_nomem();
     }
     iter_free(it);

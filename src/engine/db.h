@@ -70,6 +70,11 @@ chr_status db_failure(const db *d);
  * CHR_NOT_FOUND comes without a message. */
 typedef void db_visit_fn(void *arg, slice value);
 chr_status   db_get(db *d, const db_snapshot *snapshot, slice key, db_visit_fn *visit, void *arg, uint64_t *seq);
+/* The same for who only wants to know what and how long the value is: `head` is its first bytes, at least DB_HEAD of them or all.
+ * Of big values that is much less work. */
+enum { DB_HEAD = 64 };
+typedef void db_peek_fn(void *arg, slice head, size_t len);
+chr_status   db_peek(db *d, const db_snapshot *snapshot, slice key, db_peek_fn *visit, void *arg, uint64_t *seq);
 /* The newest seq applied so far. */
 uint64_t db_last_seq(const db *d);
 
@@ -101,6 +106,7 @@ bool       db_iter_valid(const db_iter *it);
 slice      db_iter_key(const db_iter *it); /* until the iterator moves */
 /* Until the iterator moves, too. A big value is read only now, and that may fail; the iterator can go on. */
 chr_status db_iter_value(db_iter *it, slice *value);
+chr_status db_iter_head(db_iter *it, slice *head, size_t *len); /* as db_peek tells it */
 chr_status db_iter_status(const db_iter *it); /* CHR_OK at either end; otherwise sets the thread's message */
 uint64_t   db_iter_seq(const db_iter *it);    /* the moment it shows; wait for it before passing answers on */
 

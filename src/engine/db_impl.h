@@ -134,6 +134,8 @@ chr_status db_switch_memtable(db *d);  /* write_mu held; the active memtable bec
 void      *db_sync_main(void *arg);
 
 /* read.c */
+/* What a reference tells of a value itself. False: nothing. */
+bool db_head_of(slice reference, slice *head, size_t *len);
 /* The value that a table of `v` refers to: blob_value(*pin), until cache_release. */
 chr_status db_resolve(db *d, const version *v, slice reference, cache_handle **pin);
 /* The oldest seq that some snapshot may read at, and all of them, newest last; mu held. NULL: no memory. */

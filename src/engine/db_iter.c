@@ -213,6 +213,14 @@ chr_status db_iter_value(db_iter *it, slice *value)
     *value = blob_value(it->pin);
     return CHR_OK;
 }
+chr_status db_iter_head(db_iter *it, slice *head, size_t *len)
+{
+    slice shown = it->backward ? buf_slice(&it->value) : it->in->at.value;
+    if (it->is_reference && !it->pin && db_head_of(shown, head, len)) return CHR_OK;
+    chr_status st = db_iter_value(it, head);
+    *len = head->len;
+    return st;
+}
 chr_status db_iter_status(const db_iter *it)
 {
     return it->st == CHR_OK ? CHR_OK

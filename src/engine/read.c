@@ -13,26 +13,52 @@ typedef struct lookup {
     uint64_t     seq;  /* read as of */
     uint64_t     seen; /* seq of what decided */
     db_visit_fn *visit;
+    db_peek_fn  *peek; /* or this */
     void        *arg;
 
     db            *d;
     const version *version; /* what tables refer to is in its blob files */
 } lookup;
 
+_Static_assert((int)DB_HEAD == (int)BLOB_HEAD_MAX, "a reference tells as much as db_peek says");
+
+bool db_head_of(slice reference, slice *head, size_t *len)
+{
+    blob_at   at;
+    blob_head h;
+    if (!blob_ref_decode(reference, &at, &h) || !h.len) return false;
+    *head = h.bytes;
+    *len = (size_t)h.len;
+    return true;
+}
+
 chr_status db_resolve(db *d, const version *v, slice reference, cache_handle **pin)
 {
     blob_at    at;
-    blob_file *f = blob_at_decode(reference, &at) ? version_blob(v, at.file_no) : NULL;
+    blob_file *f = blob_ref_decode(reference, &at, NULL) ? version_blob(v, at.file_no) : NULL;
     if (!f) return chr_corrupt(d->dir, 0, "a table refers to a value that cannot be anywhere");
     return blob_read(f, at, pin);
+}
+
+static void tell(lookup *l, slice value)
+{
+    if (l->visit) l->visit(l->arg, value);
+    if (l->peek) l->peek(l->arg, value, value.len);
 }
 
 static chr_status visit_blob(lookup *l, slice reference)
 {
     cache_handle *pin = NULL;
-    chr_status    st = db_resolve(l->d, l->version, reference, &pin);
+    slice         head;
+    size_t        len;
+    if (!l->visit && !l->peek) return CHR_OK;
+    if (l->peek && db_head_of(reference, &head, &len)) {
+        l->peek(l->arg, head, len);
+        return CHR_OK;
+    }
+    chr_status st = db_resolve(l->d, l->version, reference, &pin);
     if (!chr_ok(st)) return st;
-    l->visit(l->arg, blob_value(pin));
+    tell(l, blob_value(pin));
     cache_release(l->d->cache, pin);
     return CHR_OK;
 }
@@ -44,8 +70,8 @@ static chr_status decide(lookup *l, const entry *found, uint64_t range_seq, bool
     *decided = found || range_seq;
     l->seen = found_seq > range_seq ? found_seq : range_seq;
     if (!found || range_seq > found_seq || trailer_kind(found->trailer) == KIND_DELETE) return CHR_NOT_FOUND;
-    if (l->visit && trailer_kind(found->trailer) == KIND_BLOB) return visit_blob(l, found->value);
-    if (l->visit) l->visit(l->arg, found->value);
+    if (trailer_kind(found->trailer) == KIND_BLOB) return visit_blob(l, found->value);
+    tell(l, found->value);
     return CHR_OK;
 }
 
@@ -91,19 +117,29 @@ static chr_status lookup_view(lookup *l, const view *v)
     return CHR_NOT_FOUND;
 }
 
-chr_status db_get(db *d, const db_snapshot *snapshot, slice key, db_visit_fn *visit, void *arg, uint64_t *seq)
+static chr_status look_up(lookup *l, const db_snapshot *snapshot, uint64_t *seq)
 {
-    lookup l = { .key = key, .visit = visit, .arg = arg, .d = d };
-    if (!key.data) l.key.data = ""; /* the empty key; NULL would mean "no bound" */
+    db *d = l->d;
+    if (!l->key.data) l->key.data = ""; /* the empty key; NULL would mean "no bound" */
     epoch_enter(d->epoch);
     view *v = db_view_now(d);
-    l.version = v->version;
-    l.seq = db_visible_seq(d);
-    if (snapshot && snapshot->seq < l.seq) l.seq = snapshot->seq;
-    chr_status st = lookup_view(&l, v);
+    l->version = v->version;
+    l->seq = db_visible_seq(d);
+    if (snapshot && snapshot->seq < l->seq) l->seq = snapshot->seq;
+    chr_status st = lookup_view(l, v);
     epoch_exit(d->epoch);
-    if (seq) *seq = l.seen;
+    if (seq) *seq = l->seen;
     return st;
+}
+
+chr_status db_get(db *d, const db_snapshot *snapshot, slice key, db_visit_fn *visit, void *arg, uint64_t *seq)
+{
+    return look_up(&(lookup){ .key = key, .visit = visit, .arg = arg, .d = d }, snapshot, seq);
+}
+
+chr_status db_peek(db *d, const db_snapshot *snapshot, slice key, db_peek_fn *visit, void *arg, uint64_t *seq)
+{
+    return look_up(&(lookup){ .key = key, .peek = visit, .arg = arg, .d = d }, snapshot, seq);
 }
 
 uint64_t db_last_seq(const db *d) { return atomic_load_explicit(&d->last_seq, memory_order_acquire); }

@@ -94,7 +94,7 @@ static chr_status take_from_table(void *arg, const entry *e)
     cache_handle *pin = NULL;
     chr_status    st = CHR_OK;
     if (trailer_kind(e->trailer) != KIND_BLOB) return take_entry(r, e);
-    if (!blob_at_decode(e->value, &at)) {
+    if (!blob_ref_decode(e->value, &at, NULL)) {
         st = chr_fail(CHR_CORRUPT, "a table in %s has a malformed reference to a value", r->dir);
         return unless_damage(r, st);
     }

@@ -171,7 +171,7 @@ chr_status table_builder_add(table_builder *b, slice key, uint64_t trailer, slic
     b->info.raw_bytes += key.len + value.len;
     if (trailer_kind(trailer) == KIND_BLOB) {
         blob_at at;
-        bool    good = blob_at_decode(value, &at);
+        bool    good = blob_ref_decode(value, &at, NULL);
         assert(good);
         if (good && !table_blobs_add(&b->info.blobs, &b->info.n_blobs, at)) return out_of_memory(b);
     }

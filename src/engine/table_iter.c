@@ -290,7 +290,7 @@ static bool count(tally *n, const table *t, const entry *at)
         n->within = false;
     if (!filter_may_hold(chr_bytes(t->filter, t->filter_len), hash64(at->key))) n->filtered = false;
     if (trailer_kind(at->trailer) != KIND_BLOB) return true;
-    if (blob_at_decode(at->value, &ref)) return table_blobs_add(&n->blobs, &n->n_blobs, ref);
+    if (blob_ref_decode(at->value, &ref, NULL)) return table_blobs_add(&n->blobs, &n->n_blobs, ref);
     n->referred = false;
     return true;
 }

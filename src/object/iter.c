@@ -11,6 +11,7 @@ struct chr_iter {
     object_space    space;
     uint64_t   now_ms; /* the moment for expiry: what is not there the first time is not there later, and the reverse */
     record     rec;    /* where it stands; its slices are `it`'s */
+    bool       is_head;   /* only rec.meta is known; the value has not been read yet */
     chr_status record_st; /* of decoding it */
     chr_status failed;    /* of positioning: then it is not valid */
     buf        value;     /* of a value in chunks */
@@ -94,6 +95,15 @@ static chr_status decode(const chr_iter *it, record *rec)
     return chr_ok(st) ? record_decode(value, &it->s->defaults[it->space], rec) : st;
 }
 
+static chr_status decode_head(chr_iter *it)
+{
+    slice      head;
+    size_t     len;
+    chr_status st = db_iter_head(it->it, &head, &len);
+    it->is_head = chr_ok(st) && head.len < len && record_peek(head, len, &it->s->defaults[it->space], &it->rec.meta);
+    return it->is_head ? CHR_OK : decode(it, &it->rec);
+}
+
 /* From where the engine's iterator is, on to the first object that is to be seen. */
 static void settle(chr_iter *it, bool forward)
 {
@@ -106,7 +116,7 @@ static void settle(chr_iter *it, bool forward)
                 db_iter_seek_back(it->it, chr_str("\xff")); /* no key is just that */
             continue;
         }
-        it->record_st = decode(it, &it->rec);
+        it->record_st = decode_head(it);
         const uint64_t expire_ms = it->rec.meta.expire_ms;
         if (!chr_ok(it->record_st) || !expire_ms || expire_ms > it->now_ms) return;
         if (forward)
@@ -182,6 +192,10 @@ chr_status chr_iter_value(chr_iter *it, chr_slice *value)
 {
     assert(chr_iter_valid(it));
     chr_status st = record_status(it);
+    if (chr_ok(st) && it->is_head) {
+        st = decode(it, &it->rec);
+        it->is_head = !chr_ok(st);
+    }
     if (!chr_ok(st)) return st;
     if (!it->rec.chunked) {
         *value = it->rec.value;

@@ -9,7 +9,8 @@ typedef struct looked {
     record                rec;   /* its slices are gone after the visit */
     buf                  *value; /* gets the whole value, or the list of extended attributes */
     bool                  xattrs;
-    uint64_t              offset; /* or: `to` gets up to `len` bytes from here */
+    bool                  only_meta; /* is asked for; turns false if that takes the whole record */
+    uint64_t              offset;    /* or: `to` gets up to `len` bytes from here */
     size_t                len, got;
     char                 *to;
     store_visit_fn       *visit; /* or: this is called */
@@ -48,6 +49,17 @@ static void look(void *arg, slice bytes)
     }
 }
 
+static void look_at_head(void *arg, slice head, size_t len)
+{
+    looked *l = arg;
+    if (head.len == len)
+        look(l, head);
+    else if (!record_peek(head, len, &l->s->defaults[l->space], &l->rec.meta))
+        l->only_meta = false;
+    else if (is_expired_at(l->s, l->snapshot, &l->rec.meta))
+        l->st = CHR_NOT_FOUND;
+}
+
 static chr_status look_up(store *s, const db_snapshot *at, slice key, looked *l, uint64_t *seq)
 {
     engine_key k;
@@ -66,7 +78,9 @@ static chr_status look_up(store *s, const db_snapshot *at, slice key, looked *l,
         }
         l->keep = settled;
     }
-    st = db_get(s->d, at, k.bytes, look, l, &seen);
+    bool peek = l->only_meta;
+    if (peek) st = db_peek(s->d, at, k.bytes, look_at_head, l, &seen);
+    if (!peek || (chr_ok(st) && !l->only_meta)) st = db_get(s->d, at, k.bytes, look, l, &seen);
     if (seq) *seq = seen;
     if (l->kept) hot_settle(l->kept, chr_ok(st) ? seen : 0);
     engine_key_free(&k);
@@ -130,7 +144,7 @@ chr_status store_get(store *s, const store_snapshot *snapshot, slice key, buf *v
 chr_status store_stat(store *s, const store_snapshot *snapshot, object_space space, slice key, object_meta *meta,
                       uint64_t *seq)
 {
-    looked l = { .snapshot = snapshot, .space = space };
+    looked l = { .snapshot = snapshot, .space = space, .only_meta = true };
     txn   *t = snapshot ? NULL : entered_for(s, key);
     if (t) return seen_in(t, txn_stat(t, space, key, meta), seq);
     chr_status st = look_up(s, engine_snapshot(snapshot), key, &l, seq);

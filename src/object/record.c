@@ -71,6 +71,20 @@ chr_status record_decode(slice bytes, const record_defaults *defaults, record *o
     return CHR_OK;
 }
 
+bool record_peek(slice head, size_t len, const record_defaults *defaults, object_meta *meta)
+{
+    reader      r = reader_of(head);
+    uint8_t     flags = 0;
+    object_meta m;
+    if (!read_head(&r, defaults, &flags, &m) || flags & RECORD_CHUNKED) return false;
+    uint64_t xattrs = flags & RECORD_XATTRS ? read_varint(&r) : 0;
+    size_t   before = head.len - reader_left(&r);
+    if (r.failed || xattrs > len - before) return false;
+    m.size = len - before - xattrs;
+    *meta = m;
+    return true;
+}
+
 bool record_expiry(slice bytes, uint64_t *expire_ms, bool *chunked)
 {
     static const record_defaults none;

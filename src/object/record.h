@@ -38,6 +38,8 @@ typedef struct record {
 
 /* xattrs and value point into `bytes`. CHR_CORRUPT, with a message. */
 chr_status record_decode(slice bytes, const record_defaults *defaults, record *out);
+/* Of a record of `len` bytes whose first ones are `head`, as db_peek tells them. False: it takes the whole record to tell. */
+bool record_peek(slice head, size_t len, const record_defaults *defaults, object_meta *meta);
 /* Whether the record expires, when, and whether it has chunks; false if it is malformed. For compaction. */
 bool record_expiry(slice bytes, uint64_t *expire_ms, bool *chunked);
 

@@ -499,6 +499,85 @@ static void iterators_keep_to_their_bounds_around_the_internal_keys(void **state
     chr_iter_free(it);
 }
 
+/* ---- big values that nobody reads ---- */
+
+typedef struct damage {
+    fixture *f;
+    unsigned files;
+} damage;
+
+/* Every value in a blob file; not its header. */
+static chr_status damage_blobs(void *arg, const char *name)
+{
+    damage *x = arg;
+    char    path[512];
+    buf     all = { 0 };
+    size_t  len = strlen(name);
+    if (len < 5 || strcmp(name + len - 5, ".blob") != 0) return CHR_OK;
+    snprintf(path, sizeof path, "%s/%s", x->f->dir, name);
+    assert_int_equal(env_read_file(x->f->sim, path, &all), CHR_OK);
+    for (size_t at = 4096 + 512; at < all.len; at += 512)
+        assert_int_equal(env_sim_flip(x->f->sim, path, at, 1), CHR_OK);
+    chr_buf_free(&all);
+    x->files++;
+    return CHR_OK;
+}
+
+static void what_and_how_long_a_big_value_is_can_be_told_without_reading_it(void **state)
+{
+    fixture *f = *state;
+    enum { LEN = 40 * KIB };
+    char       *data = pattern(2 * CHUNK_BYTES, 1);
+    buf         value = { 0 };
+    object_meta meta;
+    store_iter *it;
+    const struct {
+        const char *key;
+        size_t      len, xattrs;
+        bool        needs_all; /* its list of attributes makes the record big, and the length is behind it */
+    } each[] = { { "a", LEN, 0, false },
+                 { "b", LEN, 300, false },
+                 { "c", 2 * CHUNK_BYTES, 20 * KIB, true },
+                 { "d", 5, 0, false } };
+    for (size_t i = 0; i < 4; i++) {
+        txn *t = begin(f->s, chr_str(each[i].key));
+        assert_int_equal(txn_put(t, chr_str(each[i].key), NULL, chr_bytes(data, each[i].len)), CHR_OK);
+        if (each[i].xattrs)
+            assert_int_equal(txn_set_xattrs(t, OBJECT_KEY, chr_str(each[i].key), chr_bytes(data, each[i].xattrs)),
+                             CHR_OK);
+        commit(t);
+    }
+    assert_int_equal(chr_flush(f->s), CHR_OK);
+    for (int damaged = 0; damaged < 2; damaged++) {
+        damage x = { .f = f };
+        reopen(f);
+        if (damaged) assert_int_equal(env_list(f->sim, f->dir, damage_blobs, &x), CHR_OK);
+        assert_int_equal(x.files > 0, damaged);
+        assert_int_equal(store_iter_new(f->s, NULL, OBJECT_KEY, none(), none(), &it), CHR_OK);
+        chr_iter_first(it);
+        for (size_t i = 0; i < 4; i++) {
+            slice      key = chr_str(each[i].key), all;
+            chr_status whole = damaged && i < 3 ? CHR_CORRUPT : CHR_OK,
+                       head = damaged && each[i].needs_all ? CHR_CORRUPT : CHR_OK;
+            assert_int_equal(store_stat(f->s, NULL, OBJECT_KEY, key, &meta, NULL), head);
+            if (chr_ok(head)) assert_int_equal(meta.size, each[i].len);
+            if (chr_ok(head)) assert_int_equal(meta.has_xattrs, each[i].xattrs > 0);
+            assert_int_equal(store_get(f->s, NULL, key, &value, NULL, NULL), whole);
+            assert_true(chr_iter_valid(it) && slice_equal(chr_iter_key(it), key));
+            assert_int_equal(chr_iter_status(it), head);
+            assert_int_equal(store_iter_meta(it) != NULL, chr_ok(head));
+            if (chr_ok(head)) assert_int_equal(store_iter_meta(it)->size, each[i].len);
+            assert_int_equal(chr_iter_value(it, &all), whole);
+            if (chr_ok(whole)) assert_true(slice_equal(all, chr_bytes(data, each[i].len)));
+            chr_iter_next(it);
+        }
+        assert_false(chr_iter_valid(it));
+        chr_iter_free(it);
+    }
+    chr_buf_free(&value);
+    free(data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -518,6 +597,7 @@ int main(void)
         ON_BOTH(directories_are_apart_from_keys),
         ON_BOTH(a_malformed_record_is_an_error_for_its_key_only),
         ON_BOTH(iterators_keep_to_their_bounds_around_the_internal_keys),
+        ON(on_sim, what_and_how_long_a_big_value_is_can_be_told_without_reading_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

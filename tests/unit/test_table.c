@@ -544,10 +544,11 @@ static void a_table_says_what_it_refers_to_in_blob_files(void **state)
     (void)state;
     enum { N = 90 };
     entries e = { calloc(N, sizeof(entry)), 0 };
-    char    key[16], ref[BLOB_AT_MAX];
+    char    key[16], ref[BLOB_REF_MAX];
     for (uint32_t i = 0; i < N; i++) { /* a third of each kind; the references are into files 30, 28, 26, ... 12 */
         slice value =
-            i % 3 == 0 ? blob_at_encode(ref, (blob_at){ .file_no = 30 - i / 9 * 2, .offset = 32 + i * 100, .len = i })
+            i % 3 == 0 ? blob_ref_encode(ref, (blob_at){ .file_no = 30 - i / 9 * 2, .offset = 32 + i * 100, .len = i },
+                                         (blob_head){ 0 })
                        : chr_str("inline");
         if (i % 3 == 1) value = chr_str("");
         snprintf(key, sizeof key, "key%05u", i);
