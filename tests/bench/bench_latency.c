@@ -186,8 +186,10 @@ static void run(double seconds, double rate)
         struct timespec    wait = { 0, 1000000 };
         if (rate > 0 && now < end) {
             uint64_t due;
-            for (; (due = begin + (uint64_t)((double)sent * 1e9 / rate)) <= now; sent += pipeline)
-                ask_all(&conns[next_conn++ % n_conns], due);
+            for (; (due = begin + (uint64_t)((double)sent * 1e9 / rate)) <= now; sent += pipeline) {
+                ask_all(&conns[next_conn], due);
+                if (++next_conn == n_conns) next_conn = 0;
+            }
             wait.tv_nsec = (long)(due - now < 1000000 ? due - now : 1000000);
         }
         int n = epoll_pwait2(poller, ready, 64, &wait, NULL);
